@@ -1,0 +1,59 @@
+/** What a file system is to the rest of the library. Offsets are bytes from the start of the volume. */
+import type { Range } from '../device/ranges.ts'
+import type { Finding } from '../finding.ts'
+
+/** A file whose content an image need not hold. It stays as a file and reads as zeros. */
+export interface LeftOut {
+  /** Path in the volume with backslashes, such as `\pagefile.sys`. */
+  readonly path: string
+  /** Which rule left it out. */
+  readonly reason: 'pagefile' | 'hiberfil' | 'swapfile' | 'shadow-copies' | 'excluded'
+  /** Bytes of clusters left out. */
+  readonly bytes: number
+  readonly clusters: number
+  /** The file's record number, where the file system has them. */
+  readonly record?: number
+}
+
+/** Bytes an image must hold instead of the source's own, as a consequence of something left out. */
+export interface Patch {
+  readonly offset: number
+  readonly bytes: Buffer
+  readonly reason: string
+}
+
+export interface UsedSpaceOptions {
+  /** Kinds that are copied although they are left out by default. */
+  readonly keep?: ReadonlySet<LeftOut['reason']>
+  /** Whether the user leaves out the file at `path` (backslashes, as in LeftOut). Not asked for what is never left out. */
+  readonly exclude?: (path: string) => boolean
+  /** Stops the survey when aborted: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+/** What of a volume a copy has to take. */
+export interface UsedSpace {
+  /** Bytes that `ranges` adds up to. */
+  readonly usedBytes: number
+  /** Clusters the file system itself says are used, in its own unit; undefined where it does not count in clusters. */
+  readonly clusters?: { readonly size: number; readonly total: number; readonly used: number }
+  readonly leftOut: readonly LeftOut[]
+  readonly patches: readonly Patch[]
+  readonly findings: readonly Finding[]
+  /** In order, not touching each other; all else may read as zeros in the image. Can be iterated more than once. */
+  ranges(): AsyncIterable<Range>
+}
+
+/** A volume, opened and recognised. Memory is bounded whatever the volume's size. */
+export interface Volume {
+  /** 'NTFS', 'FAT12', 'FAT16', 'FAT32', 'exFAT', 'ReFS', 'BitLocker', 'ext4' ..., 'unknown'. */
+  readonly fileSystem: string
+  readonly label: string | undefined
+  /** Bytes; undefined where nothing here counts in clusters. */
+  readonly clusterSize: number | undefined
+  /** Why a copy of this volume would not be a good one: dirty, hibernated, log not clean. Empty for a clean volume. */
+  readonly hazards: readonly Finding[]
+  /** What was noticed while opening: a backup boot sector used, an encrypted volume copied whole. */
+  readonly findings: readonly Finding[]
+  usedSpace(options?: UsedSpaceOptions): Promise<UsedSpace>
+}
