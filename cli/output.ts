@@ -1,0 +1,91 @@
+/** What a command says, and where: results on stdout, everything else on stderr; text for people or a line of JSON. */
+import Table from 'cli-table3'
+import { DiskImageError, type Finding } from '../lib/index.ts'
+
+export interface OutputOptions {
+  readonly json?: boolean | undefined
+  readonly quiet?: boolean | undefined
+}
+
+/** bigint as decimal text, byte strings as hex: JSON knows neither. */
+function plain(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value
+}
+
+export class Output {
+  readonly json: boolean
+  readonly quiet: boolean
+  readonly #results: NodeJS.WritableStream
+
+  /** `stdoutIsTaken`: the image itself goes to stdout, so results go to stderr as well. */
+  constructor(options: OutputOptions, stdoutIsTaken = false) {
+    this.json = options.json ?? false
+    this.quiet = options.quiet ?? false
+    this.#results = stdoutIsTaken ? process.stderr : process.stdout
+  }
+
+  /** The answer to what was asked: `value` as one line of JSON with --json, else the lines of `text`. */
+  result(value: unknown, text: () => string): void {
+    this.#results.write(`${this.json ? JSON.stringify(value, plain) : text()}\n`)
+  }
+
+  /** A line of JSON among others, such as progress; nothing without --json. */
+  jsonLine(value: unknown): void {
+    if (this.json && !this.quiet) this.#results.write(`${JSON.stringify(value, plain)}\n`)
+  }
+
+  /** Something a person should know while waiting; nothing with --quiet, and with --json the results tell it. */
+  note(text: string): void {
+    if (!this.quiet && !this.json) process.stderr.write(`${text}\n`)
+  }
+
+  warn(finding: Finding): void {
+    this.note(`warning: ${finding.message}`)
+  }
+}
+
+/** `error` as its front end prints it: one line for people, or one JSON line. A stack only for what is a bug. */
+export function describeError(error: unknown, json: boolean): string {
+  const known = error instanceof DiskImageError
+  const message = error instanceof Error ? error.message : String(error)
+  const code = known ? error.code : 'UNEXPECTED'
+  if (json) return JSON.stringify({ type: 'error', code, message, details: known ? error.details : {} }, plain)
+  if (known) return `vhdx: ${message} [${code}]`
+  const stack = process.env.VHDX_DEBUG && error instanceof Error ? `\n${error.stack}` : ''
+  return `vhdx: unexpected error: ${message}. This is a bug; VHDX_DEBUG=1 shows where.${stack}`
+}
+
+/** Rows under headings, without lines between them. Numbers are set right by giving their column in `right`. */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+): string {
+  const none = [
+    'top',
+    'top-mid',
+    'top-left',
+    'top-right',
+    'bottom',
+    'bottom-mid',
+    'bottom-left',
+    'bottom-right',
+    'left',
+  ]
+  const lines = [...none, 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid']
+  const grid = new Table({
+    head: [...head],
+    chars: { ...Object.fromEntries(lines.map(name => [name, ''])), middle: '  ' },
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    colAligns: head.map((_, column) => (right.includes(column) ? 'right' : 'left')),
+  })
+  grid.push(...rows.map(row => [...row]))
+  return grid.toString().replaceAll(/ +$/gm, '')
+}
+
+/** `name: value` lines with the values in one column. Undefined values are left out. */
+export function facts(pairs: readonly (readonly [string, string | number | undefined])[]): string {
+  const known = pairs.filter(([, value]) => value !== undefined)
+  const width = Math.max(...known.map(([name]) => name.length)) + 1
+  return known.map(([name, value]) => `${`${name}:`.padEnd(width)} ${value}`).join('\n')
+}
