@@ -1,0 +1,210 @@
+/** The layers of spec-notes/architecture.md, held as data: who may import whom, and what the package may ship. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { repository } from './helpers/folders.ts'
+
+/** What each part of the program may import besides itself. `errors` is lib/errors.ts and lib/finding.ts. */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  binary: ['errors'],
+  device: ['errors', 'binary'],
+  volume: ['errors', 'device'],
+  vhdx: ['errors', 'binary', 'device'],
+  partition: ['errors', 'binary', 'device'],
+  ntfs: ['errors', 'binary', 'device', 'volume'],
+  fat: ['errors', 'binary', 'device', 'volume'],
+  exfat: ['errors', 'binary', 'device', 'volume'],
+  image: ['errors', 'binary', 'device', 'volume', 'vhdx', 'partition', 'ntfs', 'fat', 'exfat'],
+  copy: ['errors', 'binary', 'device', 'volume', 'vhdx', 'partition', 'image', 'platform'],
+  platform: ['errors', 'device'],
+  index: [
+    'errors',
+    'binary',
+    'device',
+    'volume',
+    'vhdx',
+    'partition',
+    'ntfs',
+    'fat',
+    'exfat',
+    'image',
+    'copy',
+    'platform',
+  ],
+  cli: ['index'],
+}
+
+/** Where `node:` may be imported: everything else can one day run inside a web page. */
+const NODE_EDGES = [
+  /^lib\/device\/file-.*\.ts$/,
+  /^lib\/image\/open-.*\.ts$/,
+  /^lib\/copy\//,
+  /^lib\/platform\//,
+  /^cli\//,
+]
+
+/** Where each package may be imported, so that it can be replaced there. */
+const PACKAGES: Readonly<Record<string, RegExp>> = {
+  'buffer-layout': /^lib\/binary\//,
+  'cli-progress': /^cli\/progress\.ts$/,
+  'cli-table3': /^cli\/output\.ts$/,
+  'fs-ext': /^lib\/device\/file-/,
+  picomatch: /^(cli|lib\/copy)\//,
+  tsx: /^cli\/bin\.js$/,
+  yargs: /^cli\/(main|command)\.ts$/,
+}
+
+const packageJson = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'))
+
+interface Source {
+  readonly path: string
+  readonly text: string
+  /** What it imports, types included: paths in the repository, or names of packages. */
+  readonly imports: readonly string[]
+}
+
+const sources: readonly Source[] = ['lib', 'cli'].flatMap(folder =>
+  readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' })
+    .filter(name => /(?<!\.d)\.[jt]s$/.test(name))
+    .map(name => readSource(join(folder, name))),
+)
+
+function readSource(path: string): Source {
+  const text = readFileSync(join(repository, path), 'utf8')
+  const statements = text.matchAll(
+    /^\s*(?:import|export)\b[^'"`;]*?\bfrom '([^']+)'|^\s*import '([^']+)'|\bimport\('([^']+)'\)/gm,
+  )
+  const imports = [...statements].map(([, from, bare, dynamic]) => (from ?? bare ?? dynamic)!)
+  return {
+    path,
+    text,
+    imports: imports.map(name => (name.startsWith('.') ? normalize(join(dirname(path), name)) : name)),
+  }
+}
+
+const isPath = (name: string) => /^(lib|cli|\.\.|dist|test|samples)(\/|$)/.test(name)
+
+/** `lib/vhdx/bat.ts` → `vhdx`, `lib/index.ts` → `index`, `cli/commands/info.ts` → `cli`. */
+function layerOf(path: string): string {
+  const [top, folder] = path.split('/')
+  if (top !== 'lib') return top!
+  return folder === 'errors.ts' || folder === 'finding.ts' ? 'errors' : folder!.replace(/\.ts$/, '')
+}
+
+/** A chain of files that ends where it began; undefined when there is none. */
+function findCycle(files: readonly Source[]): string[] | undefined {
+  const byPath = new Map(files.map(file => [file.path, file]))
+  const clean = new Set<string>()
+  const visit = (path: string, chain: string[]): string[] | undefined => {
+    if (chain.includes(path)) return [...chain.slice(chain.indexOf(path)), path]
+    if (clean.has(path)) return undefined
+    for (const next of byPath.get(path)?.imports ?? []) {
+      const cycle = visit(next, [...chain, path])
+      if (cycle !== undefined) return cycle
+    }
+    clean.add(path)
+    return undefined
+  }
+  for (const file of files) {
+    const cycle = visit(file.path, [])
+    if (cycle !== undefined) return cycle
+  }
+  return undefined
+}
+
+describe('layers', () => {
+  test('every file belongs to a layer of the table', () => {
+    expect(sources.filter(({ path }) => LAYERS[layerOf(path)] === undefined).map(({ path }) => path)).toEqual([])
+  })
+
+  test('nothing imports what its layer may not', () => {
+    const wrong = sources.flatMap(({ path, imports }) => {
+      const layer = layerOf(path)
+      const allowed = [layer, ...(LAYERS[layer] ?? [])]
+      return imports.filter(name => isPath(name) && !allowed.includes(layerOf(name))).map(name => `${path} → ${name}`)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('there is no cycle', () => {
+    expect(findCycle(sources)).toBeUndefined()
+  })
+
+  test('only the edges import Node', () => {
+    const inside = sources.filter(({ path }) => !NODE_EDGES.some(edge => edge.test(path)))
+    const wrong = inside.flatMap(({ path, imports }) =>
+      imports.filter(name => name.startsWith('node:')).map(() => path),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('each package is imported in its place only', () => {
+    const wrong = sources.flatMap(({ path, imports }) => {
+      const names = imports.filter(name => !isPath(name) && !name.startsWith('node:')).map(name => name.split('/')[0]!)
+      return names.filter(name => PACKAGES[name]?.test(path) !== true).map(name => `${path} → ${name}`)
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('the cycle finder finds one', () => {
+    const file = (path: string, ...imports: string[]) => ({ path, imports, text: '' })
+    expect(findCycle([file('a', 'b', 'c'), file('b', 'c'), file('c')])).toBeUndefined()
+    expect(findCycle([file('a', 'b'), file('b', 'c'), file('c', 'b')])).toEqual(['b', 'c', 'b'])
+  })
+})
+
+describe('the public API', () => {
+  const index = readSource('lib/index.ts')
+  const lists = [...index.text.matchAll(/^export (?:type )?\{([^}]*)\} from '\.\/([^']+)'/gm)]
+  const names = lists.flatMap(([, list, from]) =>
+    list!
+      .split(',')
+      .map(name => name.trim().replace(/^type /, ''))
+      .filter(name => name !== '')
+      .map(name => ({ name, from: join('lib', from!) })),
+  )
+
+  test('every name is listed one by one', () => {
+    expect(index.text).not.toMatch(/export \*/)
+    expect(names.length).toBeGreaterThan(10)
+    expect(lists.length).toBe([...index.text.matchAll(/^export /gm)].length)
+  })
+
+  test('every name has a doc comment where it is declared', () => {
+    const bare = names.filter(({ name, from }) => {
+      const { text } = sources.find(({ path }) => path === from)!
+      const declared = `export (?:abstract |async )*(?:class|function|function\\*|const|interface|type) ${name}\\b`
+      return !new RegExp(`\\*/\\n${declared}`).test(text)
+    })
+    expect(bare.map(({ name, from }) => `${name} of ${from}`)).toEqual([])
+  })
+})
+
+describe('the package', () => {
+  const { dependencies, devDependencies, optionalDependencies } = packageJson
+
+  test('every version is exact', () => {
+    const versions = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })
+    expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version as string))).toEqual([])
+  })
+
+  test('it depends on what it imports and on nothing else', () => {
+    const imported = sources
+      .flatMap(({ imports }) => imports)
+      .filter(name => !isPath(name) && !name.startsWith('node:'))
+    const shipped = new Set(imported.map(name => name.split('/')[0]).filter(name => name !== 'tsx'))
+    expect(Object.keys({ ...dependencies, ...optionalDependencies }).sort()).toEqual([...shipped].sort())
+  })
+
+  test('the lock file agrees with it and names no registry', () => {
+    const text = readFileSync(join(repository, 'package-lock.json'), 'utf8')
+    const root = JSON.parse(text).packages['']
+    expect({ ...root.dependencies, ...root.devDependencies, ...root.optionalDependencies }).toEqual({
+      ...dependencies,
+      ...devDependencies,
+      ...optionalDependencies,
+    })
+    expect(text).not.toContain('"resolved"')
+  })
+})
