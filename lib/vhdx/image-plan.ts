@@ -1,0 +1,91 @@
+/** What a new image will be, checked before its first byte is written. */
+import { isGuid } from '../binary/guid.ts'
+import { formatSize, isPowerOfTwo, MiB } from '../binary/size.ts'
+import { OptionError } from '../errors.ts'
+import type { Finding } from '../finding.ts'
+import { MAX_BLOCK_SIZE, MAX_VIRTUAL_SIZE, MIN_BLOCK_SIZE, SECTOR_SIZES } from './format.ts'
+import { automaticBlockSize, type Geometry, geometryOf } from './layout.ts'
+
+export interface VhdxOptions {
+  /** Bytes the disk in the image has: a multiple of the logical sector size, at most 64 TiB. */
+  readonly virtualSize: number
+  /** A power of two from 1 MiB to 256 MiB. Default: 1 MiB for disks up to 2 TiB, then doubling with the disk. */
+  readonly blockSize?: number
+  /** 512 (default) or 4096. */
+  readonly logicalSectorSize?: number
+  /** 512 or 4096, at least the logical one. Default: 4096, as Windows does. */
+  readonly physicalSectorSize?: number
+  /** The identity SCSI page 83 reports, a lower-case GUID. Default: a random one. */
+  readonly virtualDiskId?: string
+  /** A fixed image: every block has its place from the start. */
+  readonly fixed?: boolean
+  /** Who made the file, up to 255 characters. For people only. */
+  readonly creator?: string
+}
+
+/** Options that can be written, and all that follows from them. */
+export interface ImagePlan extends Geometry {
+  readonly fixed: boolean
+  readonly virtualDiskId: string
+  readonly creator: string
+  /** What Windows may not like although the format allows it. */
+  readonly findings: readonly Finding[]
+}
+
+/** Windows makes no disks smaller than this, "All virtual disk types have a minimum size of 3 MB". */
+const WINDOWS_MIN_SIZE = 3 * MiB
+
+/**
+ * Checks `options` and fills in what they leave open.
+ * Throws OptionError: BAD_VIRTUAL_SIZE, BAD_BLOCK_SIZE, BAD_SECTOR_SIZE, BAD_DISK_ID, BAD_CREATOR.
+ */
+export function planImage(options: VhdxOptions): ImagePlan {
+  const { virtualSize, logicalSectorSize = 512, physicalSectorSize = 4096, creator = 'vhdx' } = options
+  const { blockSize = automaticBlockSize(virtualSize), virtualDiskId = crypto.randomUUID(), fixed = false } = options
+  checkSectorSizes(logicalSectorSize, physicalSectorSize)
+  checkVirtualSize(virtualSize, logicalSectorSize)
+  if (!isPowerOfTwo(blockSize) || blockSize < MIN_BLOCK_SIZE || blockSize > MAX_BLOCK_SIZE) {
+    throw new OptionError(
+      'BAD_BLOCK_SIZE',
+      `a block size of ${blockSize} bytes cannot be used: it must be a power of two from 1 MiB to 256 MiB`,
+      { blockSize },
+    )
+  }
+  if (!isGuid(virtualDiskId)) {
+    throw new OptionError('BAD_DISK_ID', `'${virtualDiskId}' is not a GUID such as ${crypto.randomUUID()}`, {
+      virtualDiskId,
+    })
+  }
+  if (creator.length > 255) {
+    throw new OptionError('BAD_CREATOR', `the creator has ${creator.length} characters, 255 are the most`, { creator })
+  }
+  const geometry = geometryOf({ virtualSize, blockSize, logicalSectorSize, physicalSectorSize, hasParent: false })
+  return { ...geometry, fixed, virtualDiskId, creator, findings: sizeFindings(virtualSize) }
+}
+
+function checkSectorSizes(logicalSectorSize: number, physicalSectorSize: number): void {
+  const known = SECTOR_SIZES.includes(logicalSectorSize) && SECTOR_SIZES.includes(physicalSectorSize)
+  if (known && physicalSectorSize >= logicalSectorSize) return
+  throw new OptionError(
+    'BAD_SECTOR_SIZE',
+    `sectors of ${logicalSectorSize} bytes logical and ${physicalSectorSize} bytes physical cannot be written: ` +
+      'use 512 and 512, 512 and 4096, or 4096 and 4096',
+    { logicalSectorSize, physicalSectorSize },
+  )
+}
+
+function checkVirtualSize(virtualSize: number, logicalSectorSize: number): void {
+  const wrong = (why: string) =>
+    new OptionError('BAD_VIRTUAL_SIZE', `a disk of ${virtualSize} bytes cannot be written: ${why}`, { virtualSize })
+  if (!Number.isSafeInteger(virtualSize) || virtualSize <= 0) throw wrong('its size must be a whole number above 0')
+  if (virtualSize > MAX_VIRTUAL_SIZE) throw wrong('64 TiB is the most a VHDX can hold')
+  if (virtualSize % logicalSectorSize !== 0) {
+    throw wrong(`its size must be a multiple of its ${logicalSectorSize}-byte sectors`)
+  }
+}
+
+function sizeFindings(virtualSize: number): readonly Finding[] {
+  if (virtualSize >= WINDOWS_MIN_SIZE) return []
+  const message = `the disk has ${formatSize(virtualSize)}: Windows makes none smaller than 3 MiB and may refuse it`
+  return [{ code: 'BELOW_WINDOWS_MINIMUM', message, details: { virtualSize } }]
+}
