@@ -123,7 +123,7 @@ async function* extendedChain(
   const seen = new Set<number>()
   let lba: number | undefined = extended.firstLba
   while (lba !== undefined) {
-    const problem = seen.has(lba)
+    const problem: string = seen.has(lba)
       ? 'comes round to'
       : seen.size === MAX_LOGICAL
         ? `goes on after ${MAX_LOGICAL} at`

@@ -16,7 +16,7 @@ export interface Partition {
   /** GPT only, and only where there is one. */
   readonly name?: string
   /** GPT partition GUID, or on MBR the disk signature and the number, `1a2b3c4d-01`, as Linux writes a PARTUUID. */
-  readonly id: string
+  readonly id?: string
   /** MBR only: marked as the one to boot from. */
   readonly active?: boolean
   /** GPT only. */
@@ -47,7 +47,7 @@ export interface TableEntry {
   /** Absolute byte of the entry, for errors. */
   readonly position: number
   readonly typeId: string
-  readonly id: string
+  readonly id?: string
   readonly name?: string
   readonly active?: boolean
   readonly attributes?: bigint

@@ -1,7 +1,14 @@
 /** Partition types by the id a table stores: what they are called, and which of them say what lies inside. */
 
 /** What a type means to an imager, where it means anything. */
-export type PartitionRole = 'efi-system' | 'microsoft-reserved' | 'recovery' | 'basic-data' | 'ldm' | 'storage-spaces'
+export type PartitionRole =
+  | 'efi-system'
+  | 'microsoft-reserved'
+  | 'boot-code'
+  | 'recovery'
+  | 'basic-data'
+  | 'ldm'
+  | 'storage-spaces'
 
 interface PartitionType {
   readonly name: string
@@ -10,7 +17,7 @@ interface PartitionType {
 
 const GPT_TYPES: Readonly<Record<string, PartitionType>> = {
   'c12a7328-f81f-11d2-ba4b-00a0c93ec93b': { name: 'EFI system', role: 'efi-system' },
-  '21686148-6449-6e6f-744e-656564454649': { name: 'BIOS boot' },
+  '21686148-6449-6e6f-744e-656564454649': { name: 'BIOS boot', role: 'boot-code' },
   '024dee41-33e7-11d3-9d69-0008c781f39f': { name: 'MBR partition scheme' },
   'e3c9e316-0b5c-4db8-817d-f92df00215ae': { name: 'Microsoft reserved', role: 'microsoft-reserved' },
   'ebd0a0a2-b9e5-4433-87c0-68b6b72699c7': { name: 'Microsoft basic data', role: 'basic-data' },

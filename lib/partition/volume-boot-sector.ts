@@ -2,14 +2,12 @@
 import { isPowerOfTwo } from '../binary/size.ts'
 
 /** What stands at byte 3 of volumes that Windows makes. */
-const OEM_IDS = ['NTFS    ', 'EXFAT   ', '-FVE-FS-']
+const OEM_IDS = ['NTFS    ', 'EXFAT   ', '-FVE-FS-', 'ReFS\0\0\0\0']
 
 /** Whether `sector` begins a volume: one of Windows' own names in it, or the parameter block of a FAT volume. */
 export function isVolumeBootSector(sector: Buffer): boolean {
-  return OEM_IDS.includes(sector.toString('latin1', 3, 11)) || isReFs(sector) || hasFatParameters(sector)
+  return OEM_IDS.includes(sector.toString('latin1', 3, 11)) || hasFatParameters(sector)
 }
-
-const isReFs = (sector: Buffer) => sector.toString('latin1', 0, 8) === '\0\0\0ReFS\0'
 
 function hasFatParameters(sector: Buffer): boolean {
   const jumps = (sector[0] === 0xeb && sector[2] === 0x90) || sector[0] === 0xe9

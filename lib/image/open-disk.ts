@@ -1,0 +1,61 @@
+/** A disk by the path of the file or the device that holds it. */
+import type { BlockDevice } from '../device/block-device.ts'
+import { FileDevice, type FileDeviceOptions } from '../device/file-device.ts'
+import { FormatError, UnsupportedError } from '../errors.ts'
+import { CONTAINER_HEAD_LENGTH, CONTAINER_TAIL_LENGTH, probeContainer } from './probe.ts'
+
+export interface OpenDiskOptions extends Omit<FileDeviceOptions, 'mode'> {
+  /** What `path` holds. Default: found from its content. 'raw' takes any file for the disk itself, whatever it begins with. */
+  readonly format?: 'raw' | 'vhdx'
+}
+
+/** A disk and the file it is in. Closing it closes both. */
+export interface OpenedDisk extends AsyncDisposable {
+  readonly disk: BlockDevice
+  readonly format: 'raw' | 'vhdx'
+  /** The same as `disk` when the format is raw. */
+  readonly file: FileDevice
+  close(): Promise<void>
+}
+
+/**
+ * Opens the disk in `path` for reading: a raw file or device. Throws UnsupportedError (UNSUPPORTED_CONTAINER), which
+ * names the format, for image files and archives that are not read here, so that none is taken for a raw disk by
+ * mistake; FormatError (EMPTY_FILE).
+ */
+export async function openDisk(path: string, options: OpenDiskOptions = {}): Promise<OpenedDisk> {
+  const { format, ...fileOptions } = options
+  const file = await FileDevice.open(path, fileOptions)
+  try {
+    if (file.size === 0) throw new FormatError('EMPTY_FILE', `${path} is empty: there is no disk in it`, { path })
+    const container = format === 'raw' ? undefined : await containerIn(file)
+    if (container !== undefined) throw unsupported(path, container)
+    return opened(file, file, 'raw')
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function containerIn(file: BlockDevice): Promise<string | undefined> {
+  const head = Buffer.alloc(Math.min(CONTAINER_HEAD_LENGTH, file.size))
+  const tail = Buffer.alloc(Math.min(CONTAINER_TAIL_LENGTH, file.size))
+  await file.read(0, head)
+  await file.read(file.size - tail.length, tail)
+  return probeContainer(head, tail)
+}
+
+function opened(disk: BlockDevice, file: FileDevice, format: OpenedDisk['format']): OpenedDisk {
+  const close = async () => {
+    if (disk !== file) await disk.close()
+    await file.close()
+  }
+  return { disk, format, file, close, [Symbol.asyncDispose]: close }
+}
+
+const unsupported = (path: string, container: string) =>
+  new UnsupportedError(
+    'UNSUPPORTED_CONTAINER',
+    `${path} is a ${container} file, which is not read here. Unpack or convert it to a raw disk first (qemu-img convert -O raw knows most formats); with format 'raw' its own bytes are taken for the disk`,
+    { path, container },
+  )

@@ -1,0 +1,38 @@
+/** The volume on a device, whatever it is. */
+import type { BlockDevice } from '../device/block-device.ts'
+import type { FormatError } from '../errors.ts'
+import { partitionRole } from '../partition/types.ts'
+import type { Volume } from '../volume/volume.ts'
+import { probeVolume, VOLUME_HEAD_LENGTH } from './probe.ts'
+import { WholeVolume } from './whole-volume.ts'
+
+/**
+ * Opens the volume on `device`, which is a partition or a whole disk without a table. `typeId`: the partition's type, by
+ * which members of dynamic disks and storage pools are known: what they begin with is not a volume of its own.
+ *
+ * A file system that is not read here is copied whole, with a finding that names it (WHOLE_COPY).
+ * Throws FormatError when a file system is recognised and damaged; `damagedVolume` is for callers who go on.
+ */
+export async function openVolume(device: BlockDevice, typeId = ''): Promise<Volume> {
+  const role = partitionRole(typeId)
+  if (role === 'ldm') return wholeVolume(device, 'LDM', 'a member of a dynamic disk')
+  if (role === 'storage-spaces') return wholeVolume(device, 'Storage Spaces', 'a member of a storage pool')
+  const head = Buffer.alloc(Math.min(VOLUME_HEAD_LENGTH, device.size))
+  await device.read(0, head)
+  const name = probeVolume(head)
+  if (name === 'BitLocker') return wholeVolume(device, name, 'an encrypted BitLocker volume')
+  if (name !== undefined) return wholeVolume(device, name, `a volume of type ${name}`)
+  if (role === 'microsoft-reserved' || role === 'boot-code') return new WholeVolume(device, 'none', [])
+  return wholeVolume(device, 'unknown', 'no volume of a known type')
+}
+
+/** A volume whose file system threw `error` when it was read: copied whole, with that as a finding (DAMAGED_FILE_SYSTEM). */
+export function damagedVolume(device: BlockDevice, error: FormatError): Volume {
+  const message = `the file system is damaged, so every sector that is not zero is copied: ${error.message}`
+  return new WholeVolume(device, 'unknown', [{ code: 'DAMAGED_FILE_SYSTEM', message, details: error.details }])
+}
+
+function wholeVolume(device: BlockDevice, fileSystem: string, what: string): Volume {
+  const message = `this is ${what}: which sectors are in use is not known, so every sector that is not zero is copied`
+  return new WholeVolume(device, fileSystem, [{ code: 'WHOLE_COPY', message, details: { fileSystem } }])
+}
