@@ -15,17 +15,22 @@ interface Command<A> {
   readonly handler: (args: ArgumentsCamelCase<A>) => Promise<ExitCode>
 }
 
-/** A command whose handler gets exactly the arguments its builder declares, and says what the program ends with. */
-export const defineCommand =
-  <A>(command: Command<A>) =>
-  (outcome: Outcome): CommandModule<object, A> => ({
-    ...command,
-    handler: async args => {
-      outcome.exitCode = await command.handler(args)
-    },
-  })
+/** A command as `main` takes it: given where to leave its exit code, what yargs runs. */
+export type DefinedCommand = (outcome: Outcome) => CommandModule
 
-export type DefinedCommand = ReturnType<typeof defineCommand>
+/** A command whose handler gets exactly the arguments its builder declares, and says what the program ends with. */
+export function defineCommand<A>(command: Command<A>): DefinedCommand {
+  return outcome => {
+    const module: CommandModule<object, A> = {
+      ...command,
+      handler: async args => {
+        outcome.exitCode = await command.handler(args)
+      },
+    }
+    // yargs takes commands of any arguments, but its types know no such list.
+    return module as unknown as CommandModule
+  }
+}
 
 /** Options that every command has. */
 export const outputOptions = {

@@ -1,12 +1,16 @@
 /** The command line: finds the command, runs it, prints its errors and says what the program ends with. */
-import { readFileSync } from 'node:fs'
 import yargs from 'yargs'
 import type { DefinedCommand, Outcome } from './command.ts'
 import { EXIT_CODE_HELP, ExitCode, exitCodeOf } from './exit-code.ts'
 import { describeError } from './output.ts'
+import { packageVersion } from './version.ts'
 
 /** Each command is loaded when it is asked for, or all of them for the help page: starting stays fast. */
-const COMMANDS: Readonly<Record<string, () => Promise<{ default: DefinedCommand }>>> = {}
+const COMMANDS: Readonly<Record<string, () => Promise<{ default: DefinedCommand }>>> = {
+  capture: () => import('./commands/capture.ts'),
+  info: () => import('./commands/info.ts'),
+  verify: () => import('./commands/verify.ts'),
+}
 
 /** yargs' own usage errors: the message is all there is to know. */
 class UsageError extends Error {}
@@ -21,7 +25,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     const parser = yargs([...args])
       .scriptName('vhdx')
       .usage('$0 <command>\n\nCaptures disks into VHDX images that Windows attaches, and looks into such images.')
-      .command(commands.map(command => command.default(outcome)) as never)
+      .command(commands.map(command => command.default(outcome)))
       .completion('completion', 'Print a script for shell completion: vhdx completion >> ~/.bashrc')
       .demandCommand(1, 'Say what to do: vhdx --help lists the commands')
       .recommendCommands()
@@ -45,17 +49,4 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     process.stderr.write(`${describeError(error, args.includes('--json'))}\n`)
     return exitCodeOf(error)
   }
-}
-
-/** The version in package.json, which lies one folder up from the sources and two from what is built. */
-function packageVersion(): string {
-  const url = ['../package.json', '../../package.json'].map(path => new URL(path, import.meta.url))
-  for (const candidate of url) {
-    try {
-      return JSON.parse(readFileSync(candidate, 'utf8')).version
-    } catch {
-      // the other place
-    }
-  }
-  return 'unknown'
 }

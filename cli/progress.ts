@@ -48,6 +48,13 @@ export class Progress {
     if (Date.now() - this.#printedAt >= this.#interval) this.#print()
   }
 
+  /** Prints something else, above the bar. */
+  aside(print: () => void): void {
+    this.#bar?.stop()
+    this.#bar = undefined
+    print()
+  }
+
   /** Ends the bar, leaving its last state on the screen. */
   stop(): void {
     clearInterval(this.#timer)

@@ -2,12 +2,16 @@
 import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
 
+/** Why a file's content can be left out: one of four kinds that Windows makes anew, or the user's word. */
+export const LEFT_OUT_REASONS = ['pagefile', 'hiberfil', 'swapfile', 'shadow-copies', 'excluded'] as const
+export type LeftOutReason = (typeof LEFT_OUT_REASONS)[number]
+
 /** A file whose content an image need not hold. It stays as a file and reads as zeros. */
 export interface LeftOut {
   /** Path in the volume with backslashes, such as `\pagefile.sys`. */
   readonly path: string
   /** Which rule left it out. */
-  readonly reason: 'pagefile' | 'hiberfil' | 'swapfile' | 'shadow-copies' | 'excluded'
+  readonly reason: LeftOutReason
   /** Bytes of clusters left out. */
   readonly bytes: number
   readonly clusters: number
@@ -24,7 +28,7 @@ export interface Patch {
 
 export interface UsedSpaceOptions {
   /** Kinds that are copied although they are left out by default. */
-  readonly keep?: ReadonlySet<LeftOut['reason']>
+  readonly keep?: ReadonlySet<LeftOutReason>
   /** Whether the user leaves out the file at `path` (backslashes, as in LeftOut). Not asked for what is never left out. */
   readonly exclude?: (path: string) => boolean
   /** Stops the survey when aborted: the promise rejects with the signal's reason. */
@@ -51,6 +55,8 @@ export interface Volume {
   readonly label: string | undefined
   /** Bytes; undefined where nothing here counts in clusters. */
   readonly clusterSize: number | undefined
+  /** Bytes of the sectors the file system counts in, where it says: a volume works only on a disk with such sectors. */
+  readonly sectorSize?: number
   /** Why a copy of this volume would not be a good one: dirty, hibernated, log not clean. Empty for a clean volume. */
   readonly hazards: readonly Finding[]
   /** What was noticed while opening: a backup boot sector used, an encrypted volume copied whole. */

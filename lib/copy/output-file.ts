@@ -1,0 +1,99 @@
+/** A file that appears under its name only when it is whole: written as NAME.partial, flushed, then renamed. */
+import { link, lstat, rename, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { FileDevice } from '../device/file-device.ts'
+import { flushFolder } from '../device/flush-folder.ts'
+import { RefusedError } from '../errors.ts'
+
+export class OutputFile implements AsyncDisposable {
+  readonly path: string
+  readonly partialPath: string
+  readonly device: FileDevice
+  readonly #overwrite: boolean
+  #isOpen = true
+  #isKept = false
+
+  private constructor(path: string, device: FileDevice, overwrite: boolean) {
+    this.path = path
+    this.partialPath = partialPathOf(path)
+    this.device = device
+    this.#overwrite = overwrite
+  }
+
+  /**
+   * Opens NAME.partial for writing. Throws RefusedError (TARGET_EXISTS) when `path` or its partial file is there
+   * already, unless `overwrite`; then the partial file is deleted at once, and `path` replaced in the end.
+   */
+  static async create(path: string, { overwrite = false } = {}): Promise<OutputFile> {
+    await refuseExisting(path, overwrite)
+    const partial = partialPathOf(path)
+    if (await exists(partial)) {
+      if (!overwrite) throw leftoverError(partial)
+      // Opening for writing takes the lock: a capture that still runs keeps its file.
+      await (await FileDevice.open(partial, { mode: 'write' })).close()
+      await unlink(partial)
+    }
+    return new OutputFile(path, await FileDevice.open(partial, { mode: 'create' }), overwrite)
+  }
+
+  /** Flushes, gives the file its name and flushes the folder. A file that came to be there meanwhile is not replaced. */
+  async complete(): Promise<void> {
+    await this.device.flush()
+    await this.#close()
+    if (this.#overwrite) await rename(this.partialPath, this.path)
+    else await renameToNew(this.partialPath, this.path)
+    this.#isKept = true
+    await flushFolder(dirname(this.path))
+  }
+
+  /** Deletes what was written, unless it is complete. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close()
+    if (!this.#isKept) await unlink(this.partialPath).catch(() => {})
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    await this.device.close()
+  }
+}
+
+export const partialPathOf = (path: string) => `${path}.partial`
+
+/** Throws RefusedError (TARGET_EXISTS) when there is something at `path` and it is not to be overwritten. */
+export async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
+  if (overwrite || !(await exists(path))) return
+  throw new RefusedError('TARGET_EXISTS', `${path} exists already. Choose another name, or replace it with --force`, {
+    path,
+  })
+}
+
+function leftoverError(partial: string): RefusedError {
+  return new RefusedError(
+    'TARGET_EXISTS',
+    `${partial} exists: another capture is writing it, or one was stopped. If none runs, delete it or use --force`,
+    { path: partial },
+  )
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** A hard link fails when the name is taken, where a rename would replace; not every file system has them. */
+async function renameToNew(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch {
+    await refuseExisting(to, false)
+    return rename(from, to)
+  }
+  await unlink(from)
+}
