@@ -1,0 +1,157 @@
+/** The file allocation table: which clusters are used, and how they are chained. spec-notes/fat.md, "FAT". */
+import type { BlockDevice } from '../device/block-device.ts'
+import { type FatLayout, type FatWidth, isCluster } from './layout.ts'
+
+/** Entries are read so many at a time: a multiple of 2, so that FAT12's pairs of entries in 3 bytes stay whole. */
+const WINDOW_ENTRIES = 2 ** 17
+
+const FREE = 0
+const USED = 1
+const BAD = 2
+
+/** Clusters `first` to `first + count - 1`, all used. */
+export interface ClusterRun {
+  readonly first: number
+  readonly count: number
+}
+
+/** What the FAT says about all clusters. */
+export interface FatCount {
+  readonly used: number
+  /** Marked as having unreadable sectors. They hold nothing. */
+  readonly bad: number
+  /** Used by one copy of the FAT and not by another; they count as used. */
+  readonly disputed: number
+}
+
+/** A state for each cluster from `first` on. */
+interface StateWindow {
+  readonly first: number
+  readonly states: Uint8Array
+  readonly disputed: number
+}
+
+/** The FAT of a volume, read in windows, however large it is. */
+export class AllocationTable {
+  readonly #device: BlockDevice
+  readonly #layout: FatLayout
+
+  constructor(device: BlockDevice, layout: FatLayout) {
+    this.#device = device
+    this.#layout = layout
+  }
+
+  /** Counts the clusters of each kind. */
+  async count(signal?: AbortSignal): Promise<FatCount> {
+    let [used, bad, disputed] = [0, 0, 0]
+    for await (const window of this.#windows()) {
+      signal?.throwIfAborted()
+      for (const state of window.states) {
+        if (state === USED) used++
+        else if (state === BAD) bad++
+      }
+      disputed += window.disputed
+    }
+    return { used, bad, disputed }
+  }
+
+  /** The used clusters, in order. Runs that touch across a window come as two. */
+  async *usedRuns(): AsyncIterable<ClusterRun> {
+    for await (const { first, states } of this.#windows()) {
+      for (const run of runsOf(states)) yield { first: first + run.first, count: run.count }
+    }
+  }
+
+  /** The entry of `cluster`, which may be 0 or 1, in the first live copy. */
+  async entry(cluster: number): Promise<number> {
+    const { width, liveFats } = this.#layout
+    // The entry before goes with it, so that FAT12's pair is whole.
+    const pair = cluster - (cluster % 2)
+    const bytes = Buffer.alloc(Math.ceil((2 * width) / 8))
+    const offset = liveFats[0]! + (pair * width) / 8
+    const left = liveFats[0]! + this.#layout.fatLength - offset
+    await this.#device.read(offset, bytes.subarray(0, Math.min(bytes.length, left)))
+    return entryAt(bytes, width, cluster - pair)
+  }
+
+  /**
+   * The clusters of the chain that begins with `first`, at most `limit`. Returns what is wrong when it does not end as
+   * a chain should: it leads to a cluster that does not exist, or it is longer than `limit`, which a loop is too.
+   */
+  async *chain(first: number, limit: number): AsyncGenerator<number, string | undefined> {
+    let cluster = first
+    for (let length = 0; !isEndOfChain(cluster, this.#layout.width); length++) {
+      if (!isCluster(this.#layout, cluster)) return `leads to cluster ${cluster}, which does not exist`
+      if (length === limit) return `is longer than ${limit} clusters or runs in a circle`
+      yield cluster
+      cluster = await this.entry(cluster)
+    }
+    return undefined
+  }
+
+  /** The states of all clusters, a window at a time. A window is valid until the next is asked for. */
+  async *#windows(): AsyncIterable<StateWindow> {
+    const { clusterCount, width, liveFats } = this.#layout
+    const end = clusterCount + 2
+    const buffers = liveFats.map(() => Buffer.alloc(Math.ceil((Math.min(WINDOW_ENTRIES, end) * width) / 8)))
+    const window = new Uint8Array(Math.min(WINDOW_ENTRIES, end))
+    for (let first = 0; first < end; first += WINDOW_ENTRIES) {
+      const states = window.subarray(0, Math.min(WINDOW_ENTRIES, end - first))
+      const tables = buffers.map(buffer => buffer.subarray(0, Math.ceil((states.length * width) / 8)))
+      const offset = (first * width) / 8
+      await Promise.all(tables.map((table, copy) => this.#device.read(liveFats[copy]! + offset, table)))
+      classify(tables[0]!, width, states)
+      let disputed = 0
+      for (const table of tables.slice(1)) {
+        if (!table.equals(tables[0]!)) disputed += unite(states, table, width)
+      }
+      // The first two entries belong to no cluster.
+      if (first === 0) states.fill(FREE, 0, 2)
+      yield { first, states, disputed }
+    }
+  }
+}
+
+/** Hot: entry `index` of `table`. */
+function entryAt(table: Buffer, width: FatWidth, index: number): number {
+  if (width === 32) return table.readUInt32LE(index * 4) & 0x0fffffff
+  if (width === 16) return table.readUInt16LE(index * 2)
+  const pair = table.readUInt16LE(index + (index >> 1))
+  return index & 1 ? pair >> 4 : pair & 0xfff
+}
+
+const badMark = (width: FatWidth) => (width === 32 ? 0x0ffffff7 : width === 16 ? 0xfff7 : 0xff7)
+
+const isEndOfChain = (entry: number, width: FatWidth) => entry > badMark(width)
+
+/** Hot: the state of each entry of `table`. */
+function classify(table: Buffer, width: FatWidth, states: Uint8Array): void {
+  const bad = badMark(width)
+  for (let i = 0; i < states.length; i++) {
+    const entry = entryAt(table, width, i)
+    states[i] = entry === 0 ? FREE : entry === bad ? BAD : USED
+  }
+}
+
+/** Counts as used what `table`, another copy of the FAT, says is used. Returns in how many places that made a difference. */
+function unite(states: Uint8Array, table: Buffer, width: FatWidth): number {
+  const others = new Uint8Array(states.length)
+  classify(table, width, others)
+  let disputed = 0
+  for (let i = 0; i < states.length; i++) {
+    if ((states[i] === USED) === (others[i] === USED)) continue
+    states[i] = USED
+    disputed++
+  }
+  return disputed
+}
+
+/** Hot: the runs of used entries. */
+function* runsOf(states: Uint8Array): Iterable<ClusterRun> {
+  for (let first = states.indexOf(USED); first >= 0; ) {
+    let end = first + 1
+    while (end < states.length && states[end] === USED) end++
+    yield { first, count: end - first }
+    first = end < states.length ? states.indexOf(USED, end) : -1
+  }
+}

@@ -1,0 +1,194 @@
+/** A FAT12, FAT16 or FAT32 volume. spec-notes/fat.md. */
+import type { BlockDevice } from '../device/block-device.ts'
+import { mergeTouching, type Range } from '../device/ranges.ts'
+import { FormatError, formatError, hex } from '../errors.ts'
+import type { Finding } from '../finding.ts'
+import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
+import { AllocationTable, type FatCount } from './allocation-table.ts'
+import { type FatBootSector, isFat, readBootSector } from './boot-sector.ts'
+import { infoSector } from './format.ts'
+import { clusterOffset, dataEnd, type FatLayout } from './layout.ts'
+import { hasRealFolder, labelText, type RootDirectory, readRootDirectory } from './root-directory.ts'
+
+/** Of FAT12's state there is only the boot sector's flag. */
+const CLEAN = { 12: 0, 16: 0x8000, 32: 0x08000000 } as const
+const NO_ERRORS = { 12: 0, 16: 0x4000, 32: 0x04000000 } as const
+
+const UNKNOWN_COUNT = 0xffffffff
+
+/** A FAT volume. Open one with `FatVolume.open`. */
+export class FatVolume implements Volume {
+  readonly fileSystem: string
+  readonly label: string | undefined
+  readonly clusterSize: number
+  readonly hazards: readonly Finding[]
+  readonly findings: readonly Finding[]
+  readonly #device: BlockDevice
+  readonly #boot: FatBootSector
+  readonly #table: AllocationTable
+
+  private constructor(
+    device: BlockDevice,
+    boot: FatBootSector,
+    table: AllocationTable,
+    state: number,
+    root: RootDirectory,
+  ) {
+    const { width, clusterSize } = boot.layout
+    this.#device = device
+    this.#boot = boot
+    this.#table = table
+    this.fileSystem = `FAT${width}`
+    this.label = labelText(root.label) ?? labelText(boot.label)
+    this.clusterSize = clusterSize
+    const isDirty = boot.isMounted || (state & CLEAN[width]) !== CLEAN[width]
+    this.hazards = isDirty ? [dirty(`FAT${width}`)] : []
+    this.findings = [
+      ...((state & NO_ERRORS[width]) === NO_ERRORS[width] ? [] : [diskErrors]),
+      ...(root.problem === undefined ? [] : [brokenRoot(root.problem)]),
+    ]
+  }
+
+  /**
+   * Opens the FAT volume on `device`. Throws FormatError: FAT_BOOT_SECTOR_BAD, FAT_MEDIA_MISMATCH where a copy of the
+   * FAT does not begin as one, FAT_BACKUP_DIFFERS and FAT_CLUSTERS_MISPLACED where the boot sector must be wrong about
+   * the places of things, because then everything else would be.
+   */
+  static async open(device: BlockDevice): Promise<FatVolume> {
+    const sector = await readSector(device, 0)
+    if (!isFat(sector)) throw new FormatError('NOT_FAT', 'the first sector is not the boot sector of a FAT volume')
+    const boot = readBootSector(sector, device.size)
+    await checkMedia(device, boot)
+    const table = new AllocationTable(device, boot.layout)
+    const root = await readRootDirectory(device, boot, table)
+    if (!(await agreesWithBackup(device, boot, sector)) && root.folders.length > 0) {
+      if (!(await hasRealFolder(device, boot.layout, root.folders))) throw misplacedClusters(boot.layout)
+    }
+    return new FatVolume(device, boot, table, await table.entry(1), root)
+  }
+
+  async usedSpace(options: UsedSpaceOptions = {}): Promise<UsedSpace> {
+    const { layout } = this.#boot
+    const { clusterSize, clusterCount, dataOffset } = layout
+    const count = await this.#table.count(options.signal)
+    return {
+      usedBytes: dataOffset + count.used * clusterSize + (this.#device.size - dataEnd(layout)),
+      clusters: { size: clusterSize, total: clusterCount, used: count.used },
+      leftOut: [],
+      patches: [],
+      findings: [...countFindings(count), ...(await this.#checkFreeCount(count))],
+      ranges: () => mergeTouching(this.#usedRanges()),
+    }
+  }
+
+  /** Everything before the first cluster, the used ones, and everything behind the last. */
+  async *#usedRanges(): AsyncIterable<Range> {
+    const { layout } = this.#boot
+    yield { offset: 0, length: layout.dataOffset }
+    for await (const { first, count } of this.#table.usedRuns()) {
+      yield { offset: clusterOffset(layout, first), length: count * layout.clusterSize }
+    }
+    const end = dataEnd(layout)
+    yield { offset: end, length: this.#device.size - end }
+  }
+
+  async #checkFreeCount(count: FatCount): Promise<Finding[]> {
+    const offset = this.#boot.fat32?.infoOffset
+    if (offset === undefined) return []
+    const sector = await readSector(this.#device, offset)
+    if (!infoSector.matches(sector)) return []
+    const said = infoSector.decode(sector, 0, offset).freeCount
+    const free = this.#boot.layout.clusterCount - count.used - count.bad
+    return said === free || said === UNKNOWN_COUNT ? [] : [wrongFreeCount(said, free, offset)]
+  }
+}
+
+async function readSector(device: BlockDevice, offset: number): Promise<Buffer> {
+  const sector = Buffer.alloc(512)
+  await device.read(offset, sector.subarray(0, Math.min(sector.length, device.size - offset)))
+  return sector
+}
+
+/** Every copy of the FAT begins with the media byte of the boot sector: a proof that they lie where it says. */
+async function checkMedia(device: BlockDevice, { layout, media }: FatBootSector): Promise<void> {
+  for (const position of layout.fatOffsets) {
+    const first = Buffer.alloc(1)
+    await device.read(position, first)
+    if (first[0] === media) continue
+    const expected = `${hex(media)} as in the boot sector`
+    const actual = hex(first[0]!)
+    throw formatError('FAT_MEDIA_MISMATCH', { structure: 'FAT', field: 'media', position, expected, actual })
+  }
+}
+
+/**
+ * Whether FAT32's backup boot sector puts everything in the same places. False when there is none to ask.
+ * Throws FormatError (FAT_BACKUP_DIFFERS) when it says otherwise: with one of the two most clusters would be misplaced.
+ */
+async function agreesWithBackup(device: BlockDevice, boot: FatBootSector, sector: Buffer): Promise<boolean> {
+  const offset = boot.fat32?.backupOffset
+  if (offset === undefined) return false
+  const backup = await readSector(device, offset)
+  if (!isFat(backup)) return false
+  for (const [start, end] of PLACES) {
+    if (sector.subarray(start, end).equals(backup.subarray(start, end))) continue
+    throw formatError('FAT_BACKUP_DIFFERS', {
+      structure: 'FAT boot sector',
+      position: start,
+      expected: `${hexBytes(backup.subarray(start, end))} as in its backup at byte ${hex(offset)}`,
+      actual: hexBytes(sector.subarray(start, end)),
+    })
+  }
+  return true
+}
+
+/** Bytes of a FAT32 boot sector on which the place of every cluster depends: sectors, clusters, FATs; FAT size and live FAT. */
+const PLACES = [
+  [11, 19],
+  [22, 24],
+  [36, 42],
+] as const
+
+const hexBytes = (bytes: Buffer) => `0x${bytes.toString('hex')}`
+
+const misplacedClusters = ({ clusterSize, dataOffset }: FatLayout): FormatError =>
+  formatError('FAT_CLUSTERS_MISPLACED', {
+    structure: 'FAT boot sector',
+    position: 0,
+    expected: 'one by which the folders of the root directory are found',
+    actual: `one by which none is (clusters of ${clusterSize} bytes from byte ${hex(dataOffset)})`,
+  })
+
+const dirty = (fileSystem: string): Finding => ({
+  code: 'FAT_DIRTY',
+  message: `the ${fileSystem} volume is marked as in use: it was not unmounted, or is mounted now. A check of the file system (chkdsk, fsck.fat) clears the mark`,
+})
+
+const diskErrors: Finding = {
+  code: 'FAT_DISK_ERRORS',
+  message: 'the volume is marked as having had read or write errors (entry 1 of the FAT)',
+}
+
+const brokenRoot = (problem: string): Finding => ({
+  code: 'FAT_ROOT_BROKEN',
+  message: `the chain of the root directory ${problem}; the label may be missing`,
+})
+
+function countFindings({ bad, disputed }: FatCount): Finding[] {
+  const findings: Finding[] = []
+  if (bad > 0) {
+    const message = `${bad} clusters are marked as bad: they hold nothing and are not read`
+    findings.push({ code: 'FAT_BAD_CLUSTERS', message, details: { clusters: bad } })
+  }
+  if (disputed > 0) {
+    const message = `the copies of the FAT differ about ${disputed} clusters, which are copied as used`
+    findings.push({ code: 'FAT_COPIES_DIFFER', message, details: { clusters: disputed } })
+  }
+  return findings
+}
+
+const wrongFreeCount = (said: number, free: number, position: number): Finding => ({
+  code: 'FAT_FREE_COUNT',
+  message: `the FSInfo sector at byte ${hex(position)} counts ${said} free clusters, the FAT has ${free}; the FAT was used`,
+  details: { position, expected: free, actual: said },
+})

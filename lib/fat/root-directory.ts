@@ -1,0 +1,110 @@
+/** The root directory: the volume's label, and proof that clusters lie where the boot sector says. spec-notes/fat.md, "Root directory". */
+import type { BlockDevice } from '../device/block-device.ts'
+import type { AllocationTable } from './allocation-table.ts'
+import type { FatBootSector } from './boot-sector.ts'
+import { type DirectoryEntry, directoryEntry } from './format.ts'
+import { clusterOffset, type FatLayout, isCluster } from './layout.ts'
+
+const ATTRIBUTE_LABEL = 0x08
+const ATTRIBUTE_FOLDER = 0x10
+/** A piece of a long name has label, read-only, hidden and system all set. */
+const LONG_NAME = 0x0f
+const KIND = 0x3f
+
+const END = 0
+const DELETED = 0xe5
+/** The first byte of a name that really begins with 0xE5. */
+const ESCAPED_E5 = 0x05
+
+const SELF = '.          '
+const NAME_LENGTH = 11
+const ATTRIBUTES_OFFSET = directoryEntry.offsetOf('attributes')
+
+/** No directory may be larger: 65,536 entries. */
+const MAX_DIRECTORY_LENGTH = 65_536 * directoryEntry.size
+
+/** Folders in the root that are looked into: enough to know. */
+const FOLDERS_LOOKED_AT = 16
+
+export interface RootDirectory {
+  /** 11 bytes as they stand. */
+  readonly label: Buffer | undefined
+  /** First clusters of the first few folders. */
+  readonly folders: readonly number[]
+  /** What is wrong with its chain of clusters, as words that follow 'it'. */
+  readonly problem: string | undefined
+}
+
+/** Reads the root directory as far as it can be read. */
+export async function readRootDirectory(
+  device: BlockDevice,
+  { layout, fat32 }: FatBootSector,
+  table: AllocationTable,
+): Promise<RootDirectory> {
+  const found: Found = { label: undefined, folders: [] }
+  const { rootOffset, rootLength, clusterSize } = layout
+  if (fat32 === undefined) {
+    scan(await readPiece(device, rootOffset, rootLength), found)
+    return { ...found, problem: undefined }
+  }
+  const chain = table.chain(fat32.rootCluster, Math.max(MAX_DIRECTORY_LENGTH / clusterSize, 1))
+  for (;;) {
+    const { done, value } = await chain.next()
+    if (done) return { ...found, problem: value }
+    if (!scan(await readPiece(device, clusterOffset(layout, value), clusterSize), found)) break
+  }
+  return { ...found, problem: undefined }
+}
+
+interface Found {
+  label: Buffer | undefined
+  readonly folders: number[]
+}
+
+/** Takes from a piece of the directory what is looked for. False when the directory ends in it. */
+function scan(piece: Buffer, found: Found): boolean {
+  for (let offset = 0; offset < piece.length; offset += directoryEntry.size) {
+    const kind = piece[offset + ATTRIBUTES_OFFSET]! & KIND
+    if (piece[offset] === END) return false
+    if (piece[offset] === DELETED || kind === LONG_NAME) continue
+    if (kind & ATTRIBUTE_LABEL) found.label ??= piece.subarray(offset, offset + NAME_LENGTH)
+    else if (kind & ATTRIBUTE_FOLDER && found.folders.length < FOLDERS_LOOKED_AT) {
+      found.folders.push(firstCluster(directoryEntry.decode(piece, offset)))
+    }
+  }
+  return true
+}
+
+const firstCluster = (entry: DirectoryEntry) => entry.firstClusterHigh * 65_536 + entry.firstClusterLow
+
+/** The text of a label's 11 bytes; undefined for none. Letters beyond ASCII are in a code page that nothing names. */
+export function labelText(label: Buffer | undefined): string | undefined {
+  if (label === undefined) return undefined
+  const bytes = Buffer.from(label)
+  if (bytes[0] === ESCAPED_E5) bytes[0] = DELETED
+  const text = bytes
+    .toString('latin1')
+    .replace(/[^\x20-\x7e]/g, '\ufffd')
+    .trimEnd()
+  return text === '' || text === 'NO NAME' ? undefined : text
+}
+
+/** Whether one of `folders` begins as every folder but the root does: with an entry for itself. */
+export async function hasRealFolder(
+  device: BlockDevice,
+  layout: FatLayout,
+  folders: readonly number[],
+): Promise<boolean> {
+  for (const cluster of folders.filter(number => isCluster(layout, number))) {
+    const piece = await readPiece(device, clusterOffset(layout, cluster), directoryEntry.size)
+    const entry = directoryEntry.decode(piece)
+    if (entry.name.toString('latin1') === SELF && firstCluster(entry) === cluster) return true
+  }
+  return false
+}
+
+async function readPiece(device: BlockDevice, offset: number, length: number): Promise<Buffer> {
+  const piece = Buffer.alloc(length)
+  await device.read(offset, piece)
+  return piece
+}
