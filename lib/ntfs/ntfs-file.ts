@@ -1,0 +1,61 @@
+/** A file: its base record with the records that extend it. spec-notes/ntfs.md, Attribute list. */
+import { FormatError } from '../errors.ts'
+import type { Attribute } from './attribute.ts'
+import { readAttributeList } from './attribute-list.ts'
+import { AttributeReader } from './attribute-reader.ts'
+import { type FileRecord, unnamed } from './file-record.ts'
+import { AttributeType, type FileReference } from './format.ts'
+import type { Mft } from './mft.ts'
+
+export class NtfsFile {
+  readonly base: FileRecord
+  /** Those of the base record and of all records that extend it. */
+  readonly attributes: readonly Attribute[]
+  readonly #mft: Mft
+
+  private constructor(mft: Mft, base: FileRecord, attributes: readonly Attribute[]) {
+    this.#mft = mft
+    this.base = base
+    this.attributes = attributes
+  }
+
+  /**
+   * Opens the file whose base record is `reference`, with all of its attributes.
+   * Throws FormatError: NTFS_STALE_REFERENCE, NTFS_NO_BASE_RECORD, and what damaged records throw.
+   */
+  static async open(mft: Mft, reference: FileReference): Promise<NtfsFile> {
+    const base = await mft.record(reference)
+    if (base.base !== undefined) {
+      throw new FormatError('NTFS_NO_BASE_RECORD', `file record ${base.number} is a part of file ${base.base.record}`)
+    }
+    const list = unnamed(base, AttributeType.attributeList)
+    if (list === undefined) return new NtfsFile(mft, base, base.attributes)
+    const entries = await readAttributeList(mft.volume, mft.geometry, list)
+    const extensions = new Map(entries.map(entry => [entry.reference.record, entry.reference]))
+    extensions.delete(base.number)
+    const attributes = [...base.attributes]
+    for (const extension of extensions.values()) {
+      const record = await mft.record(extension)
+      if (record.base?.record !== base.number) {
+        throw new FormatError(
+          'NTFS_BAD_EXTENSION',
+          `file record ${record.number} is listed as a part of file ${base.number}, but belongs to ${record.base?.record ?? 'none'}`,
+        )
+      }
+      // A list in an extension record would lead in circles, and is none.
+      attributes.push(...record.attributes.filter(({ type }) => type !== AttributeType.attributeList))
+    }
+    return new NtfsFile(mft, base, attributes)
+  }
+
+  /** The resident attribute, or the extents, of a type and name. */
+  find(type: number, name = ''): Attribute[] {
+    return this.attributes.filter(attribute => attribute.type === type && attribute.name === name)
+  }
+
+  /** The content of an attribute; undefined when the file has none such. Throws FormatError (NTFS_RUN_LIST). */
+  reader(type: number, name = ''): AttributeReader | undefined {
+    const [first, ...rest] = this.find(type, name)
+    return first === undefined ? undefined : new AttributeReader(this.#mft.volume, this.#mft.geometry, [first, ...rest])
+  }
+}
