@@ -37,7 +37,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Where `node:` may be imported: everything else can one day run inside a web page. */
 const NODE_EDGES = [
-  /^lib\/device\/file-.*\.ts$/,
+  /^lib\/device\/(file-.*|folder|linux-block-device|native|open-file)\.ts$/,
   /^lib\/image\/open-.*\.ts$/,
   /^lib\/copy\//,
   /^lib\/platform\//,
@@ -49,7 +49,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   'buffer-layout': /^lib\/binary\//,
   'cli-progress': /^cli\/progress\.ts$/,
   'cli-table3': /^cli\/output\.ts$/,
-  'fs-ext': /^lib\/device\/file-/,
+  'fs-ext': /^lib\/device\/native\.ts$/,
   picomatch: /^(cli|lib\/copy)\//,
   tsx: /^cli\/bin\.js$/,
   yargs: /^cli\/(main|command)\.ts$/,

@@ -1,0 +1,60 @@
+/** Everything works where fs-ext could not be installed; only the map of holes is missing. */
+import { open, writeFile } from 'node:fs/promises'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { FileDevice, type FileDeviceOptions } from '../../lib/device/file-device.ts'
+import { fileSystemSpace } from '../../lib/device/native.ts'
+import type { Range } from '../../lib/device/ranges.ts'
+import { BusyError } from '../../lib/errors.ts'
+import { scratch } from '../helpers/folders.ts'
+import { pattern } from '../helpers/pattern.ts'
+
+vi.mock('fs-ext', () => {
+  throw new Error('no compiler')
+})
+
+afterEach(() => vi.unstubAllEnvs())
+
+const failure = (path: string, options: FileDeviceOptions = {}) =>
+  FileDevice.open(path, options).then(
+    device => device.close(),
+    (error: unknown) => error,
+  )
+
+describe('without fs-ext', () => {
+  test('the flock command locks', async () => {
+    await using folder = await scratch()
+    const path = folder.path('file')
+    await writeFile(path, pattern(1000))
+    {
+      await using first = await FileDevice.open(path)
+      await using second = await FileDevice.open(path)
+      expect([first.lock, second.lock]).toEqual(['shared', 'shared'])
+      expect(await failure(path, { mode: 'write' })).toBeInstanceOf(BusyError)
+    }
+    await using writer = await FileDevice.open(path, { mode: 'write' })
+    expect(writer.lock).toBe('exclusive')
+    expect(await failure(path)).toBeInstanceOf(BusyError)
+  })
+
+  test('and without the flock command a file opens unlocked', async () => {
+    await using folder = await scratch()
+    vi.stubEnv('PATH', folder.folder)
+    await using device = await FileDevice.open(folder.path('file'), { mode: 'create' })
+    await device.write(0, pattern(1000))
+    expect(device.lock).toBe('none')
+    expect(await failure(folder.path('file'))).toBeUndefined()
+  })
+
+  test('there is no map of holes, and a sparse file is still known by its size', async () => {
+    await using folder = await scratch()
+    const handle = await open(folder.path('file'), 'w')
+    await handle.truncate(10 ** 9)
+    await handle.close()
+    await using device = await FileDevice.open(folder.path('file'))
+    const ranges: Range[] = []
+    for await (const range of device.dataRanges({ offset: 5, length: 1000 })) ranges.push(range)
+    expect(ranges).toEqual([{ offset: 5, length: 1000 }])
+    expect(await device.isSparse()).toBe(true)
+    expect(await fileSystemSpace(folder.folder)).toBeUndefined()
+  })
+})
