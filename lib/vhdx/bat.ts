@@ -1,0 +1,169 @@
+/**
+ * The block allocation table, [MS-VHDX] 2.5: where each block lies in the file. It can have 513 MiB, so it is read by
+ * pages: a few are kept for reads here and there, and a scan goes through one buffer.
+ */
+import { KiB, MiB } from '../binary/size.ts'
+import type { ByteSource } from '../device/block-device.ts'
+import { mebibyteAt, reservedBitsAt, stateAt } from './bat-entry.ts'
+import { BAT_ENTRY_SIZE, FULLY_PRESENT } from './format.ts'
+import { blockOfEntry, type Geometry, payloadEntryIndex } from './layout.ts'
+
+export interface BatEntry {
+  readonly state: number
+  readonly reservedBits: number
+  /** Where in the file the block lies, in MiB. */
+  readonly mebibyte: number
+  /** Absolute byte of the entry. */
+  readonly position: number
+}
+
+/** Blocks `block` to `block + count - 1`, which are all of one kind. */
+export interface BlockRun {
+  readonly kind: number
+  readonly block: number
+  readonly count: number
+}
+
+/** Entries `index` and up, in a buffer that is only good until the next page is asked for. */
+export interface BatPage {
+  readonly index: number
+  readonly bytes: Buffer
+}
+
+const PAGE_SIZE = 64 * KiB
+const MAX_PAGES = 64
+const SCAN_SIZE = MiB
+const EMPTY = Buffer.alloc(SCAN_SIZE)
+
+export class Bat {
+  readonly #file: ByteSource
+  readonly #offset: number
+  readonly #geometry: Geometry
+  /** The pages used last, the oldest first. */
+  readonly #pages = new Map<number, Promise<Buffer>>()
+
+  /** The BAT of `geometry` at byte `offset` of `file`, which has room for all its entries. Nothing is read yet. */
+  constructor(file: ByteSource, offset: number, geometry: Geometry) {
+    this.#file = file
+    this.#offset = offset
+    this.#geometry = geometry
+  }
+
+  /** Absolute byte of entry `index`. */
+  positionOf(index: number): number {
+    return this.#offset + index * BAT_ENTRY_SIZE
+  }
+
+  /** The entry of payload block `block`. */
+  async entry(block: number): Promise<BatEntry> {
+    const offset = payloadEntryIndex(block, this.#geometry.chunkRatio) * BAT_ENTRY_SIZE
+    const page = await this.#page(Math.floor(offset / PAGE_SIZE))
+    const at = offset % PAGE_SIZE
+    return {
+      state: stateAt(page, at),
+      reservedBits: reservedBitsAt(page, at),
+      mebibyte: mebibyteAt(page, at),
+      position: this.#offset + offset,
+    }
+  }
+
+  /** All entries that are needed, or those of payload blocks `first` to `end - 1` with the bitmap entries among them. */
+  async *pages(first = 0, end?: number): AsyncIterable<BatPage> {
+    const { chunkRatio, batEntryCount } = this.#geometry
+    const from = payloadEntryIndex(first, chunkRatio)
+    const to = end === undefined ? batEntryCount : payloadEntryIndex(end - 1, chunkRatio) + 1
+    const buffer = Buffer.alloc(Math.min(SCAN_SIZE, (to - from) * BAT_ENTRY_SIZE))
+    for (let index = from; index < to; index += buffer.length / BAT_ENTRY_SIZE) {
+      const bytes = buffer.subarray(0, Math.min(buffer.length, (to - index) * BAT_ENTRY_SIZE))
+      await this.#file.read(this.positionOf(index), bytes)
+      yield { index, bytes }
+    }
+  }
+
+  /**
+   * Payload blocks `first` to `end - 1` as runs of blocks for which `kindOf`, given the lower half of the entry, is the
+   * same. `kindOf` must be pure and is called once per entry at most.
+   */
+  async *runs(kindOf: (low: number) => number, first = 0, end = this.#geometry.blockCount): AsyncIterable<BlockRun> {
+    if (first >= end) return
+    let [kind, block] = [-1, first]
+    for await (const page of this.pages(first, end)) {
+      for (const change of changesIn(page, kind, this.#geometry.chunkRatio, kindOf)) {
+        if (change.block > block) yield { kind, block, count: change.block - block }
+        kind = change.kind
+        block = change.block
+      }
+    }
+    yield { kind, block, count: end - block }
+  }
+
+  /** How many payload blocks have their bytes in the file. */
+  async presentCount(): Promise<number> {
+    let count = 0
+    for await (const page of this.pages()) count += presentIn(page, this.#geometry.chunkRatio)
+    return count
+  }
+
+  async #page(number: number): Promise<Buffer> {
+    const known = this.#pages.get(number)
+    const page = known ?? this.#readPage(number)
+    this.#pages.delete(number)
+    this.#pages.set(number, page)
+    if (this.#pages.size > MAX_PAGES) this.#pages.delete(this.#pages.keys().next().value!)
+    try {
+      return await page
+    } catch (error) {
+      this.#pages.delete(number)
+      throw error
+    }
+  }
+
+  async #readPage(number: number): Promise<Buffer> {
+    const offset = number * PAGE_SIZE
+    const page = Buffer.alloc(Math.min(PAGE_SIZE, this.#geometry.batEntryCount * BAT_ENTRY_SIZE - offset))
+    await this.#file.read(this.#offset + offset, page)
+    return page
+  }
+}
+
+/** Where in `page` the kind of payload blocks changes, from `kind` before it. Hot: once per entry of the table. */
+function changesIn(
+  { index, bytes }: BatPage,
+  kind: number,
+  chunkRatio: number,
+  kindOf: (low: number) => number,
+): { block: number; kind: number }[] {
+  const changes: { block: number; kind: number }[] = []
+  let block = blockOfEntry(index, chunkRatio)
+  let untilBitmap = chunkRatio - (index % (chunkRatio + 1))
+  if (isEmpty(bytes)) {
+    const isBitmapOnly = untilBitmap === 0 && bytes.length === BAT_ENTRY_SIZE
+    return kindOf(0) === kind || isBitmapOnly ? [] : [{ block, kind: kindOf(0) }]
+  }
+  let last = kind
+  for (let at = 0; at < bytes.length; at += BAT_ENTRY_SIZE) {
+    if (untilBitmap-- === 0) {
+      untilBitmap = chunkRatio
+      continue
+    }
+    const now = kindOf(bytes.readUInt32LE(at))
+    if (now !== last) changes.push({ block, kind: now })
+    last = now
+    block++
+  }
+  return changes
+}
+
+/** Hot: once per entry of the table. */
+function presentIn({ index, bytes }: BatPage, chunkRatio: number): number {
+  if (isEmpty(bytes)) return 0
+  let count = 0
+  let untilBitmap = chunkRatio - (index % (chunkRatio + 1))
+  for (let at = 0; at < bytes.length; at += BAT_ENTRY_SIZE) {
+    if (untilBitmap-- === 0) untilBitmap = chunkRatio
+    else if (stateAt(bytes, at) >= FULLY_PRESENT) count++
+  }
+  return count
+}
+
+const isEmpty = (bytes: Buffer) => bytes.equals(EMPTY.subarray(0, bytes.length))

@@ -1,0 +1,89 @@
+/** Where a differencing image says its parent is, [MS-VHDX] 2.6.2.6. */
+import { isGuid } from '../binary/guid.ts'
+import { parentLocatorEntry, parentLocatorHeader, VHDX_PARENT_LOCATOR } from './format.ts'
+import type { Breach, RuleCode } from './rules.ts'
+import type { StructureReader } from './structure-reader.ts'
+
+export interface ParentLocator {
+  readonly entries: ReadonlyMap<string, string>
+  /** The DataWriteGuid the parent must have, lower-case without braces. */
+  readonly linkage: string | undefined
+  /** Where to look, in the order of the specification: relative to this file, by volume, absolute. */
+  readonly paths: readonly string[]
+}
+
+/** Far more than the five keys the specification has; Microsoft's openvmm draws the same line. */
+const MAX_ENTRIES = 256
+
+const PATH_KEYS = ['relative_path', 'volume_path', 'absolute_win32_path']
+
+/** Reads the locator in `bytes`, which lie at byte `position` of the file. */
+export function readParentLocator(reader: StructureReader, bytes: Buffer, position: number): ParentLocator | undefined {
+  const report = (code: RuleCode, breach: Omit<Breach, 'structure' | 'position'>, at = 0) =>
+    reader.report(code, { structure: parentLocatorHeader.name, position: position + at, ...breach })
+
+  const size = bytes.length
+  if (size < parentLocatorHeader.size) {
+    report('PARENT_LOCATOR_ENTRY', { expected: `at least ${parentLocatorHeader.size} bytes`, actual: `${size} bytes` })
+    return undefined
+  }
+  const { locatorType, keyValueCount } = parentLocatorHeader.decode(bytes, 0, position)
+  if (locatorType !== VHDX_PARENT_LOCATOR) {
+    report('PARENT_LOCATOR_TYPE', { field: 'locatorType', expected: VHDX_PARENT_LOCATOR, actual: locatorType })
+    return undefined
+  }
+  const room = Math.floor((size - parentLocatorHeader.size) / parentLocatorEntry.size)
+  if (keyValueCount > Math.min(room, MAX_ENTRIES)) {
+    const expected = `at most ${Math.min(room, MAX_ENTRIES)}`
+    const at = parentLocatorHeader.offsetOf('keyValueCount')
+    report('PARENT_LOCATOR_ENTRY', { field: 'keyValueCount', expected, actual: `${keyValueCount}` }, at)
+    return undefined
+  }
+  const entries = new Map<string, string>()
+  for (let index = 0; index < keyValueCount; index++) {
+    const at = parentLocatorHeader.size + index * parentLocatorEntry.size
+    const entry = parentLocatorEntry.decode(bytes, at, position)
+    const key = textAt(bytes, entry.keyOffset, entry.keyLength)
+    const value = textAt(bytes, entry.valueOffset, entry.valueLength)
+    if (key === undefined || value === undefined) {
+      const expected = 'a key and a value of UTF-16 inside the locator'
+      report('PARENT_LOCATOR_ENTRY', { field: `entry ${index}`, expected, actual: 'outside it or no text' }, at)
+    } else if (entries.has(key)) {
+      report(
+        'PARENT_LOCATOR_ENTRY',
+        { field: `entry ${index}`, expected: 'a key of its own', actual: `'${key}' again` },
+        at,
+      )
+    } else entries.set(key, value)
+  }
+  const linkage = linkageOf(entries.get('parent_linkage'))
+  if (linkage === undefined) {
+    const actual = entries.has('parent_linkage') ? `'${entries.get('parent_linkage')}'` : 'missing'
+    report('PARENT_LINKAGE', { field: 'parent_linkage', expected: 'a GUID in braces', actual })
+  }
+  if (entries.has('parent_linkage2')) {
+    report('PARENT_LINKAGE2', {
+      field: 'parent_linkage2',
+      expected: 'absent',
+      actual: `${entries.get('parent_linkage2')}`,
+    })
+  }
+  const paths = PATH_KEYS.flatMap(key => entries.get(key) ?? [])
+  if (paths.length === 0) {
+    report('PARENT_PATHS', { expected: `naming the parent by one of ${PATH_KEYS.join(', ')}`, actual: 'without any' })
+  }
+  return { entries, linkage, paths }
+}
+
+/** UTF-16 without its end; undefined for what is empty, outside, of odd length or holds a NUL. */
+function textAt(bytes: Buffer, offset: number, length: number): string | undefined {
+  if (offset === 0 || length === 0 || length % 2 !== 0 || offset + length > bytes.length) return undefined
+  const text = bytes.toString('utf16le', offset, offset + length)
+  return text.includes('\0') ? undefined : text
+}
+
+/** The GUID of `{…}`. The specification says lower-case, and its own example is upper-case. */
+function linkageOf(text: string | undefined): string | undefined {
+  const guid = /^\{(.*)\}$/.exec(text ?? '')?.[1]?.toLowerCase()
+  return guid !== undefined && isGuid(guid) ? guid : undefined
+}
