@@ -1,6 +1,8 @@
 /** The volume on a device, whatever it is. */
 import type { BlockDevice } from '../device/block-device.ts'
 import type { FormatError } from '../errors.ts'
+import { hasLostBootSector } from '../exfat/boot-region.ts'
+import { ExfatVolume } from '../exfat/exfat-volume.ts'
 import { FatVolume } from '../fat/fat-volume.ts'
 import { partitionRole } from '../partition/types.ts'
 import type { Volume } from '../volume/volume.ts'
@@ -22,6 +24,7 @@ export async function openVolume(device: BlockDevice, typeId = ''): Promise<Volu
   await device.read(0, head)
   const name = probeVolume(head)
   if (name === 'FAT') return FatVolume.open(device)
+  if (name === 'exFAT' || (name === undefined && (await hasLostBootSector(device)))) return ExfatVolume.open(device)
   if (name === 'BitLocker') return wholeVolume(device, name, 'an encrypted BitLocker volume')
   if (name !== undefined) return wholeVolume(device, name, `a volume of type ${name}`)
   if (role === 'microsoft-reserved' || role === 'boot-code') return new WholeVolume(device, 'none', [])

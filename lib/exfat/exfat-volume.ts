@@ -1,0 +1,110 @@
+/** An exFAT volume. spec-notes/exfat.md. */
+import type { BlockDevice } from '../device/block-device.ts'
+import { mergeTouching, type Range } from '../device/ranges.ts'
+import { formatError } from '../errors.ts'
+import type { Finding } from '../finding.ts'
+import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
+import { AllocationBitmap } from './allocation-bitmap.ts'
+import { AllocationTable } from './allocation-table.ts'
+import { activeFat, readBootRegion } from './boot-region.ts'
+import { clusterOffset, type ExfatLayout, heapEnd } from './layout.ts'
+import { readRootDirectory } from './root-directory.ts'
+
+/** 3.1.13, "VolumeFlags Field". */
+const VOLUME_DIRTY = 0x2
+const MEDIA_FAILURE = 0x4
+
+/** An exFAT volume. Open one with `ExfatVolume.open`. */
+export class ExfatVolume implements Volume {
+  readonly fileSystem = 'exFAT'
+  readonly label: string | undefined
+  readonly clusterSize: number
+  readonly hazards: readonly Finding[]
+  readonly findings: readonly Finding[]
+  readonly #device: BlockDevice
+  readonly #layout: ExfatLayout
+  readonly #bitmap: AllocationBitmap
+
+  private constructor(
+    device: BlockDevice,
+    layout: ExfatLayout,
+    bitmap: AllocationBitmap,
+    label: string | undefined,
+    hazards: readonly Finding[],
+    findings: readonly Finding[],
+  ) {
+    this.#device = device
+    this.#layout = layout
+    this.#bitmap = bitmap
+    this.label = label
+    this.clusterSize = layout.clusterSize
+    this.hazards = hazards
+    this.findings = findings
+  }
+
+  /**
+   * Opens the exFAT volume on `device`. Throws FormatError: EXFAT_BOOT_SECTOR_BAD, EXFAT_BOOT_CHECKSUM and
+   * EXFAT_TRUNCATED when both boot regions are damaged, EXFAT_NO_BITMAP, EXFAT_BITMAP_BAD.
+   */
+  static async open(device: BlockDevice): Promise<ExfatVolume> {
+    const { layout, flags, findings } = await readBootRegion(device)
+    const live = activeFat(flags)
+    const table = new AllocationTable(device, layout, live)
+    const { bitmaps, label, problem } = await readRootDirectory(device, layout, table)
+    const entry = bitmaps[live]
+    if (entry === undefined) throw noBitmap(layout, problem)
+    const bitmap = await AllocationBitmap.open(device, layout, table, entry)
+    return new ExfatVolume(device, layout, bitmap, label, flags & VOLUME_DIRTY ? [dirty] : [], [
+      ...findings,
+      ...(flags & MEDIA_FAILURE ? [mediaFailure] : []),
+      ...(problem === undefined ? [] : [brokenRoot(problem)]),
+    ])
+  }
+
+  async usedSpace(options: UsedSpaceOptions = {}): Promise<UsedSpace> {
+    const { heapOffset, clusterSize, clusterCount } = this.#layout
+    const used = await this.#bitmap.count(options.signal)
+    return {
+      usedBytes: heapOffset + used * clusterSize + (this.#device.size - heapEnd(this.#layout)),
+      clusters: { size: clusterSize, total: clusterCount, used },
+      leftOut: [],
+      patches: [],
+      findings: [],
+      ranges: () => mergeTouching(this.#usedRanges()),
+    }
+  }
+
+  /** Everything before the cluster heap, the used clusters, and everything behind the heap. */
+  async *#usedRanges(): AsyncIterable<Range> {
+    yield { offset: 0, length: this.#layout.heapOffset }
+    for await (const { first, count } of this.#bitmap.usedRuns()) {
+      yield { offset: clusterOffset(this.#layout, first), length: count * this.clusterSize }
+    }
+    const end = heapEnd(this.#layout)
+    yield { offset: end, length: this.#device.size - end }
+  }
+}
+
+const noBitmap = (layout: ExfatLayout, problem: string | undefined) =>
+  formatError('EXFAT_NO_BITMAP', {
+    structure: 'exFAT root directory',
+    position: clusterOffset(layout, layout.rootCluster),
+    expected: 'one with an entry for the allocation bitmap of the active FAT',
+    actual: problem === undefined ? 'one without' : `without, as far as it can be read: its chain ${problem}`,
+  })
+
+const dirty: Finding = {
+  code: 'EXFAT_DIRTY',
+  message:
+    'the exFAT volume is marked as in use: it was not unmounted, or is mounted now. A check of the file system (chkdsk, fsck.exfat) clears the mark',
+}
+
+const mediaFailure: Finding = {
+  code: 'EXFAT_MEDIA_FAILURE',
+  message: 'the volume is marked as having had read or write errors',
+}
+
+const brokenRoot = (problem: string): Finding => ({
+  code: 'EXFAT_ROOT_BROKEN',
+  message: `the chain of the root directory ${problem}; the label may be missing`,
+})

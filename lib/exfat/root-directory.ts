@@ -1,0 +1,62 @@
+/** The root directory, for the entries that say something about the whole volume. spec-notes/exfat.md, "Root directory". */
+import type { BlockDevice } from '../device/block-device.ts'
+import type { AllocationTable } from './allocation-table.ts'
+import { type BitmapEntry, bitmapEntry, labelEntry } from './format.ts'
+import { clusterOffset, type ExfatLayout } from './layout.ts'
+
+const END = 0x00
+const BITMAP = 0x81
+const LABEL = 0x83
+const ENTRY_SIZE = 32
+const MAX_LABEL_LENGTH = 11
+
+/** No directory may be larger (3.1.10, 7): 256 MiB. */
+const MAX_DIRECTORY_LENGTH = 2 ** 28
+
+export interface RootDirectory {
+  /** By their flag: the first FAT's bitmap, the second's. */
+  readonly bitmaps: readonly [BitmapEntry | undefined, BitmapEntry | undefined]
+  readonly label: string | undefined
+  /** What is wrong with its chain of clusters, as words that follow 'it'. */
+  readonly problem: string | undefined
+}
+
+/** Reads the root directory as far as it can be read. */
+export async function readRootDirectory(
+  device: BlockDevice,
+  layout: ExfatLayout,
+  table: AllocationTable,
+): Promise<RootDirectory> {
+  const found: Found = { bitmaps: [undefined, undefined], label: undefined }
+  const cluster = Buffer.alloc(layout.clusterSize)
+  const chain = table.chain(layout.rootCluster, Math.max(MAX_DIRECTORY_LENGTH / layout.clusterSize, 1))
+  for (;;) {
+    const { done, value } = await chain.next()
+    if (done) return { ...found, problem: value }
+    const position = clusterOffset(layout, value)
+    await device.read(position, cluster)
+    if (!scan(cluster, position, found)) return { ...found, problem: undefined }
+  }
+}
+
+interface Found {
+  readonly bitmaps: [BitmapEntry | undefined, BitmapEntry | undefined]
+  label: string | undefined
+}
+
+/** Takes from a cluster of the directory what is looked for. False when the directory ends in it. */
+function scan(cluster: Buffer, position: number, found: Found): boolean {
+  for (let offset = 0; offset < cluster.length; offset += ENTRY_SIZE) {
+    const type = cluster[offset]
+    if (type === END) return false
+    if (type === BITMAP) {
+      const entry = bitmapEntry.decode(cluster, offset, position)
+      found.bitmaps[entry.flags & 1] ??= entry
+    } else if (type === LABEL) {
+      const { length, label } = labelEntry.decode(cluster, offset, position)
+      const text = label.toString('utf16le', 0, 2 * Math.min(length, MAX_LABEL_LENGTH))
+      if (text !== '') found.label = text
+    }
+  }
+  return true
+}
