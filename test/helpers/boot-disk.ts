@@ -4,7 +4,8 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buildDisk, fat, fillNtfs, leaveStale, ntfs, type Place, putBytes, writeFiles } from './disks.ts'
 import { scratch } from './folders.ts'
-import { FILES, type Need, run } from './tools.ts'
+import { run } from './run.ts'
+import { FILES, type Need } from './tools.ts'
 
 const MiB = 1024 ** 2
 const SECTOR = 512

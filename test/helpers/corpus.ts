@@ -9,7 +9,8 @@ import { dirname, join, relative } from 'node:path'
 import type { BlockDevice } from '../../lib/device/block-device.ts'
 import { endOf } from '../../lib/device/ranges.ts'
 import { cacheFolder, corpusFolder } from './folders.ts'
-import { run, testWith, whatIsMissing } from './tools.ts'
+import { run } from './run.ts'
+import { testWith, whatIsMissing } from './tools.ts'
 
 export interface ExpectedFile {
   /** With slashes, as the sleuthkit writes it: `folder/name`, `name:stream`. */

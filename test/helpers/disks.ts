@@ -10,7 +10,7 @@ import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Range } from '../../lib/device/ranges.ts'
 import { pattern } from './pattern.ts'
-import { run } from './tools.ts'
+import { run } from './run.ts'
 
 const MiB = 1024 ** 2
 

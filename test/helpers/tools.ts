@@ -1,12 +1,14 @@
 /**
- * Other people's programs in tests: how one is run, and what a suite does where one is missing. Without it the suite is
+ * Other people's programs in tests: what a suite does where one is missing. Without it the suite is
  * skipped and says what to install; with `CI` in the environment it fails, so that no CI run is green by doing nothing.
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { describe, type TestContext, type TestFunction, test } from 'vitest'
 import { corpusFolder, hasCorpus } from './folders.ts'
+import { pathOf } from './run.ts'
+
+export { run } from './run.ts'
 
 /** Programs that tests use, and the Debian package that each comes in. */
 const PACKAGES = {
@@ -58,11 +60,6 @@ const CONDITIONS = {
 export type Tool = keyof typeof PACKAGES
 export type Need = Tool | keyof typeof FILES | keyof typeof CONDITIONS
 
-/** Debian keeps what formats disks in /usr/sbin, which is not in everybody's PATH; wine64 lies beside its libraries. */
-const PATH = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/lib/wine']
-
-const pathOf = (tool: string) => PATH.map(folder => join(folder, tool)).find(existsSync)
-
 /** Why the tests that need all of `needs` cannot run here; undefined when they can. */
 export function whatIsMissing(needs: readonly Need[]): string | undefined {
   const reasons = needs.map(need => {
@@ -91,53 +88,6 @@ function giveUp(context: TestContext, needs: readonly Need[], reason: string): v
   const required = whatIsMissing(needs.filter(need => need !== 'corpus')) !== undefined
   if (required && process.env.CI) throw new Error(`CI is set and ${reason}`)
   context.skip(reason)
-}
-
-export interface RunOptions {
-  /** Milliseconds until it is killed, which throws. 60 s unless told. */
-  readonly timeout?: number
-  readonly cwd?: string
-  /** Added to the environment. */
-  readonly env?: Readonly<Record<string, string>>
-  /** What it reads on stdin. Otherwise stdin is empty. */
-  readonly input?: string | Buffer
-  /** Exit codes that are no error: [0] unless told. */
-  readonly exitCodes?: readonly number[]
-}
-
-export interface Finished {
-  readonly exitCode: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Runs a program to its end. Throws with its whole output when it cannot start, takes too long or fails. */
-export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-  const { timeout = 60_000, exitCodes = [0] } = options
-  const child = spawn(pathOf(command) ?? command, args, {
-    ...(options.cwd !== undefined && { cwd: options.cwd }),
-    env: { ...process.env, LC_ALL: 'C', PATH: PATH.join(delimiter), ...options.env },
-  })
-  const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []]
-  child.stdout.on('data', chunk => stdout.push(chunk))
-  child.stderr.on('data', chunk => stderr.push(chunk))
-  child.stdin.on('error', () => {})
-  child.stdin.end(options.input)
-
-  let late = false
-  const timer = setTimeout(() => {
-    late = true
-    child.kill('SIGKILL')
-  }, timeout)
-  const ended = await new Promise<number | string>((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code, signal) => resolve(code ?? signal ?? 'no exit code'))
-  }).finally(() => clearTimeout(timer))
-
-  const output = { stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }
-  if (typeof ended === 'number' && exitCodes.includes(ended)) return { exitCode: ended, ...output }
-  const outcome = late ? `was killed after ${timeout} ms` : `ended with ${ended}`
-  throw new Error(`${[command, ...args].join(' ')} ${outcome}\n${output.stdout}${output.stderr}`)
 }
 
 function missingTool(tool: Tool): string | undefined {
