@@ -2,8 +2,10 @@
 import type { BlockDevice } from '../device/block-device.ts'
 import { FileDevice, type FileDeviceOptions } from '../device/file-device.ts'
 import { FormatError, UnsupportedError } from '../errors.ts'
+import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import { CONTAINER_HEAD_LENGTH, CONTAINER_TAIL_LENGTH, probeContainer } from './probe.ts'
 
+/** How `openDisk` opens. */
 export interface OpenDiskOptions extends Omit<FileDeviceOptions, 'mode'> {
   /** What `path` holds. Default: found from its content. 'raw' takes any file for the disk itself, whatever it begins with. */
   readonly format?: 'raw' | 'vhdx'
@@ -19,18 +21,20 @@ export interface OpenedDisk extends AsyncDisposable {
 }
 
 /**
- * Opens the disk in `path` for reading: a raw file or device. Throws UnsupportedError (UNSUPPORTED_CONTAINER), which
- * names the format, for image files and archives that are not read here, so that none is taken for a raw disk by
- * mistake; FormatError (EMPTY_FILE).
+ * Opens the disk in `path` for reading: a raw file or device, or a VHDX image.
+ * Throws UnsupportedError (UNSUPPORTED_CONTAINER), which names the format, for image files and archives that are not
+ * read here, so that none is taken for a raw disk by mistake; FormatError (EMPTY_FILE); what `FileDevice.open` throws,
+ * and what `VhdxDevice.open` does.
  */
 export async function openDisk(path: string, options: OpenDiskOptions = {}): Promise<OpenedDisk> {
   const { format, ...fileOptions } = options
   const file = await FileDevice.open(path, fileOptions)
   try {
     if (file.size === 0) throw new FormatError('EMPTY_FILE', `${path} is empty: there is no disk in it`, { path })
-    const container = format === 'raw' ? undefined : await containerIn(file)
-    if (container !== undefined) throw unsupported(path, container)
-    return opened(file, file, 'raw')
+    const container = format ?? (await containerIn(file)) ?? 'raw'
+    if (container === 'raw') return opened(file, file, 'raw')
+    if (container.toLowerCase() === 'vhdx') return opened(await VhdxDevice.open(file), file, 'vhdx')
+    throw unsupported(path, container)
   } catch (error) {
     await file.close()
     throw error
@@ -45,11 +49,9 @@ async function containerIn(file: BlockDevice): Promise<string | undefined> {
   return probeContainer(head, tail)
 }
 
+/** `disk` owns `file`, or is it. */
 function opened(disk: BlockDevice, file: FileDevice, format: OpenedDisk['format']): OpenedDisk {
-  const close = async () => {
-    if (disk !== file) await disk.close()
-    await file.close()
-  }
+  const close = () => disk.close()
   return { disk, format, file, close, [Symbol.asyncDispose]: close }
 }
 

@@ -4,6 +4,7 @@ import type { FormatError } from '../errors.ts'
 import { hasLostBootSector } from '../exfat/boot-region.ts'
 import { ExfatVolume } from '../exfat/exfat-volume.ts'
 import { FatVolume } from '../fat/fat-volume.ts'
+import { NtfsVolume } from '../ntfs/ntfs-volume.ts'
 import { partitionRole } from '../partition/types.ts'
 import type { Volume } from '../volume/volume.ts'
 import { probeVolume, VOLUME_HEAD_LENGTH } from './probe.ts'
@@ -23,6 +24,7 @@ export async function openVolume(device: BlockDevice, typeId = ''): Promise<Volu
   const head = Buffer.alloc(Math.min(VOLUME_HEAD_LENGTH, device.size))
   await device.read(0, head)
   const name = probeVolume(head)
+  if (name === 'NTFS') return NtfsVolume.open(device)
   if (name === 'FAT') return FatVolume.open(device)
   if (name === 'exFAT' || (name === undefined && (await hasLostBootSector(device)))) return ExfatVolume.open(device)
   if (name === 'BitLocker') return wholeVolume(device, name, 'an encrypted BitLocker volume')

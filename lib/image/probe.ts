@@ -1,6 +1,7 @@
 /** What is in these bytes: volumes by their first ones, image files by their first and last. Pure, and the only lists of magic numbers. */
 import { isExfat } from '../exfat/boot-region.ts'
 import { isFat } from '../fat/boot-sector.ts'
+import { isNtfs } from '../ntfs/boot-sector.ts'
 
 /** Bytes of a volume that `probeVolume` may want: up to the superblock of btrfs and the last page size of a swap header. */
 export const VOLUME_HEAD_LENGTH = 68 * 1024
@@ -56,6 +57,7 @@ const isAt = ({ offset, magic }: Signature, source: Buffer) =>
 
 /** The name of the file system, or of whatever else the volume that begins with `head` is; undefined for one not known here. */
 export function probeVolume(head: Buffer): string | undefined {
+  if (isNtfs(head)) return 'NTFS'
   if (isExfat(head)) return 'exFAT'
   const found = VOLUMES.find(signature => isAt(signature, head))
   // BitLocker To Go looks like FAT, and the two bytes of ext's magic may stand in a FAT by chance: FAT comes between.

@@ -13,6 +13,7 @@ import { isVolumeBootSector } from './volume-boot-sector.ts'
 
 export type { Partition, PartitionTable } from './partition.ts'
 
+/** How `readPartitionTable` reads. */
 export interface PartitionTableOptions {
   /** Sector sizes to try, in this order. Default: the disk's own, then the other of 512 and 4096: a raw file does not say. */
   readonly sectorSizes?: readonly number[]

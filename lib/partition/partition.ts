@@ -2,6 +2,7 @@
 import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
 
+/** A part of a disk, as its partition table says. */
 export interface Partition {
   /** As Linux counts: MBR primaries 1 to 4 by slot, logical ones from 5 along the chain; GPT by slot from 1. */
   readonly number: number
@@ -23,6 +24,7 @@ export interface Partition {
   readonly attributes?: bigint
 }
 
+/** What `readPartitionTable` found. */
 export interface PartitionTable {
   /** 'none': nothing here is a partition table, so the disk is one bare volume, or empty. */
   readonly type: 'gpt' | 'mbr' | 'none'
