@@ -18,40 +18,27 @@ const LOG_INTERVAL = 30_000
 /** Takes reports as often as they come and prints some of them. `stop` before anything else is printed. */
 export class Progress {
   readonly #output: Output
-  readonly #interval: number
   #bar: SingleBar | undefined
   #phase = ''
-  #startedAt = Date.now()
+  #startedAt = 0
   #printedAt = 0
   #timer: NodeJS.Timeout | undefined
   #last: ProgressReport | undefined
 
   constructor(output: Output) {
     this.#output = output
-    this.#interval = output.json ? JSON_INTERVAL : process.stderr.isTTY ? BAR_INTERVAL : LOG_INTERVAL
-    if (output.quiet) return
-    // A disk that does not answer for minutes must not look like a program that died.
-    this.#timer = setInterval(() => this.#print(), this.#interval)
-    this.#timer.unref()
   }
 
   report(report: ProgressReport): void {
     if (this.#output.quiet) return
-    if (report.phase !== this.#phase) {
-      this.stop()
-      this.#phase = report.phase
-      this.#startedAt = Date.now()
-      this.#timer = setInterval(() => this.#print(), this.#interval)
-      this.#timer.unref()
-    }
+    if (report.phase !== this.#phase) this.#begin(report.phase)
     this.#last = report
-    if (Date.now() - this.#printedAt >= this.#interval) this.#print()
+    if (Date.now() - this.#printedAt >= this.#interval(report)) this.#print()
   }
 
   /** Prints something else, above the bar. */
   aside(print: () => void): void {
-    this.#bar?.stop()
-    this.#bar = undefined
+    this.#stopBar()
     print()
   }
 
@@ -59,34 +46,50 @@ export class Progress {
   stop(): void {
     clearInterval(this.#timer)
     if (this.#bar !== undefined) this.#print()
-    this.#bar?.stop()
-    this.#bar = undefined
+    this.#stopBar()
+  }
+
+  /** A disk that does not answer for minutes must not look like a program that died, so a timer prints as well. */
+  #begin(phase: string): void {
+    this.stop()
+    this.#phase = phase
+    this.#startedAt = Date.now()
+    this.#printedAt = 0
+    this.#timer = setInterval(() => {
+      if (Date.now() - this.#printedAt >= this.#interval(this.#last!)) this.#print()
+    }, BAR_INTERVAL)
+    this.#timer.unref()
+  }
+
+  #interval({ total }: ProgressReport): number {
+    if (this.#output.json) return JSON_INTERVAL
+    return process.stderr.isTTY && total > 0 ? BAR_INTERVAL : LOG_INTERVAL
   }
 
   #print(): void {
-    if (this.#last === undefined) return
     this.#printedAt = Date.now()
-    const { phase, done, total } = this.#last
+    const { phase, done, total } = this.#last!
     const seconds = (Date.now() - this.#startedAt) / 1000
     const rate = seconds > 0 ? done / seconds : 0
     const eta = rate > 0 && total > done ? Math.ceil((total - done) / rate) : undefined
     if (this.#output.json) {
-      this.#output.jsonLine({
-        type: 'progress',
-        phase,
-        bytesDone: done,
-        bytesTotal: total,
-        bytesPerSecond: Math.round(rate),
-        etaSeconds: eta ?? null,
-      })
+      const [bytesPerSecond, etaSeconds] = [Math.round(rate), eta ?? null]
+      this.#output.jsonLine({ type: 'progress', phase, bytesDone: done, bytesTotal: total, bytesPerSecond, etaSeconds })
+    } else if (total === 0) {
+      this.#output.note(seconds < 1 ? phase : `${phase}, for ${duration(seconds)}`)
     } else if (process.stderr.isTTY) {
       this.#drawBar(rate, eta)
     } else {
-      const percent = total > 0 ? Math.floor((100 * done) / total) : 100
-      this.#output.note(
-        `${phase}: ${formatSize(done)} of ${formatSize(total)}, ${percent} %, ${formatSize(rate)}/s${eta === undefined ? '' : `, ${duration(eta)} left`}`,
-      )
+      const parts = [`${formatSize(done)} of ${formatSize(total)}`, `${Math.floor((100 * done) / total)} %`]
+      if (rate > 0) parts.push(`${formatSize(rate)}/s`)
+      if (eta !== undefined) parts.push(`${duration(eta)} left`)
+      this.#output.note(`${phase}: ${parts.join(', ')}`)
     }
+  }
+
+  #stopBar(): void {
+    this.#bar?.stop()
+    this.#bar = undefined
   }
 
   #drawBar(rate: number, eta: number | undefined): void {
@@ -113,8 +116,9 @@ export class Progress {
   }
 }
 
-/** Seconds as `2 h 05 min`, `4 min 10 s` or `12 s`. */
+/** Seconds as `2 h 05 min`, `4 min 10 s`, `12 s` or `0.4 s`. */
 export function duration(seconds: number): string {
+  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`
   const [hours, minutes, rest] = [
     Math.floor(seconds / 3600),
     Math.floor((seconds % 3600) / 60),

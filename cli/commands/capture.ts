@@ -71,7 +71,14 @@ export default defineCommand({
       .example('$0 capture /dev/sda - | ssh nas "cat > sda.vhdx"', 'In one pass to another machine')
       .example("$0 capture /dev/sda sda.vhdx --exclude 'Windows/Temp/**'", 'Leave out more'),
   handler: async args => {
-    const streams = args.target === '-'
+    // yargs takes a lone dash for an option without a name, and gives ''.
+    const streams = args.target === '-' || (args.target === '' && process.argv.includes('-'))
+    if (streams && process.stdout.isTTY && !args.dryRun) {
+      throw new OptionError(
+        'STDOUT_IS_TERMINAL',
+        'an image cannot be written to a terminal. Pipe it on, or give a file',
+      )
+    }
     const output = new Output(args, streams)
     const options = {
       source: args.source,
@@ -101,7 +108,7 @@ export default defineCommand({
       }).finally(() => progress.stop()),
     )
     output.result({ type: 'summary', ...summary, warnings: warningsOf(summary) }, () =>
-      summaryText(summary, args.target),
+      summaryText(summary, streams ? 'The image' : args.target),
     )
     return summary.readErrors.bytes > 0 ? ExitCode.problems : ExitCode.done
   },
@@ -129,7 +136,7 @@ const warningsOf = ({ findings, readErrors }: CaptureSummary): Finding[] => [
 function summaryText(summary: CaptureSummary, target: string): string {
   const { usedBytes, bytesWritten, blocks, seconds, leftOut, readErrors } = summary
   const lines = [
-    `${target === '-' ? 'The image' : target} is complete: ${formatSize(usedBytes)} copied into ${formatSize(bytesWritten)} (${blocks} blocks) in ${duration(seconds)}, ${formatSize(usedBytes / Math.max(seconds, 0.001))}/s`,
+    `${target} is complete: ${formatSize(usedBytes)} copied into ${formatSize(bytesWritten)} (${blocks} blocks) in ${duration(seconds)}, ${formatSize(usedBytes / Math.max(seconds, 0.001))}/s`,
     ...leftOut.map(
       file => `left out: ${file.path} on partition ${file.partition}, ${formatSize(file.bytes)} (${file.reason})`,
     ),

@@ -1,5 +1,6 @@
 /** A disk becomes an image: survey, refusals, plan, copy, check, and only then a name. */
 import { formatSize, MiB, roundUp } from '../binary/size.ts'
+import { fileIdentity } from '../device/file-identity.ts'
 import { OptionError, RefusedError, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type OpenedDisk, openDisk } from '../image/open-disk.ts'
@@ -134,11 +135,12 @@ export async function captureDisk(options: CaptureOptions): Promise<CaptureSumma
   }
 }
 
-const openSource = ({ source, sourceSize }: CaptureOptions) => openDisk(source, { size: sourceSize })
+const openSource = ({ source, sourceSize }: CaptureOptions) =>
+  openDisk(source, sourceSize === undefined ? {} : { size: sourceSize })
 
 async function refuseTarget(target: string, source: OpenedDisk, force: boolean): Promise<void> {
   for (const path of [target, partialPathOf(target)]) {
-    if (!(await source.file.isSameFile(path))) continue
+    if ((await fileIdentity(path)) !== source.file.identity) continue
     throw new OptionError('SAME_FILE', `${path} is the source itself. Write the image to another file`, { path })
   }
   await refuseExisting(target, force)
@@ -172,15 +174,11 @@ function refuseHazards(hazards: readonly Finding[], force: boolean): void {
   )
 }
 
-function chooseGeometry(
-  { disk, isDevice }: OpenedDisk,
-  { table, volumes }: DiskSurvey,
-  options: CaptureOptions,
-): Geometry {
+function chooseGeometry({ disk, file }: OpenedDisk, { table, volumes }: DiskSurvey, options: CaptureOptions): Geometry {
   const sectorSize = table.type === 'none' ? (volumes[0]?.volume.sectorSize ?? disk.sectorSize) : table.sectorSize
   const logicalSectorSize = sectorSize === 4096 ? 4096 : 512
   // What Windows gives a new disk when nothing is known of the medium: 512 bytes emulated over 4096.
-  const physicalSectorSize = logicalSectorSize === 512 && isDevice && disk.physicalSectorSize === 512 ? 512 : 4096
+  const physicalSectorSize = logicalSectorSize === 512 && file.raw && disk.physicalSectorSize === 512 ? 512 : 4096
   const virtualSize = roundUp(disk.size, logicalSectorSize)
   const blockSize = options.blockSize ?? automaticBlockSize(virtualSize)
   return {

@@ -59,9 +59,9 @@ const RAW_FACTS = {
 } as const
 
 async function vhdxFacts(image: VhdxDevice) {
-  const { blockSize, virtualDiskId, leaveBlocksAllocated } = image.metadata
+  const { blockSize, virtualDiskId, fixed } = image.metadata
   return {
-    type: leaveBlocksAllocated ? ('fixed' as const) : ('dynamic' as const),
+    type: fixed ? ('fixed' as const) : ('dynamic' as const),
     blockSize,
     allocatedBlocks: await image.allocatedBlocks(),
     virtualDiskId,

@@ -1,8 +1,10 @@
 /** A file that appears under its name only when it is whole: written as NAME.partial, flushed, then renamed. */
-import { link, lstat, rename, unlink } from 'node:fs/promises'
+import { link, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FileDevice } from '../device/file-device.ts'
-import { flushFolder } from '../device/flush-folder.ts'
+import { fileIdentity } from '../device/file-identity.ts'
+import { flushFolder } from '../device/folder.ts'
+import { withStorageErrors } from '../device/storage-error.ts'
 import { RefusedError } from '../errors.ts'
 
 export class OutputFile implements AsyncDisposable {
@@ -40,8 +42,9 @@ export class OutputFile implements AsyncDisposable {
   async complete(): Promise<void> {
     await this.device.flush()
     await this.#close()
-    if (this.#overwrite) await rename(this.partialPath, this.path)
-    else await renameToNew(this.partialPath, this.path)
+    await withStorageErrors({ verb: 'rename', path: this.partialPath }, () =>
+      this.#overwrite ? rename(this.partialPath, this.path) : renameToNew(this.partialPath, this.path),
+    )
     this.#isKept = true
     await flushFolder(dirname(this.path))
   }
@@ -77,15 +80,7 @@ function leftoverError(partial: string): RefusedError {
   )
 }
 
-async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw error
-  }
-}
+const exists = async (path: string) => (await fileIdentity(path)) !== undefined
 
 /** A hard link fails when the name is taken, where a rename would replace; not every file system has them. */
 async function renameToNew(from: string, to: string): Promise<void> {

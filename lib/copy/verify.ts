@@ -47,7 +47,7 @@ export interface VerifyReport {
 export async function verifyImage(options: VerifyOptions): Promise<VerifyReport> {
   await using image = await openDisk(options.image)
   const manifest = await readManifest(image.disk)
-  if (options.against !== undefined) return verifyAgainst(image.disk, manifest, options.against, options)
+  if (options.against !== undefined) return await verifyAgainst(image.disk, manifest, options.against, options)
   if (manifest === undefined) {
     throw new NotFoundError(
       'NO_MANIFEST',
@@ -55,7 +55,7 @@ export async function verifyImage(options: VerifyOptions): Promise<VerifyReport>
       { path: options.image },
     )
   }
-  return verifyHashes(image.disk, manifest.hashes, options)
+  return await verifyHashes(image.disk, manifest.hashes, options)
 }
 
 /** A grain to check, with the hash it should have; without one it should be zeros. */
