@@ -306,5 +306,5 @@ async function checkWritten({ device, path }: OutputFile): Promise<Finding[]> {
       error,
     })
   }
-  return problems.map(({ rule, message }) => ({ code: rule, message }))
+  return problems.map(({ code, message }) => ({ code, message }))
 }

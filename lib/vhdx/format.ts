@@ -191,6 +191,7 @@ export const PAYLOAD_STATES = [
 export type PayloadState = (typeof PAYLOAD_STATES)[number]
 export const NOT_PRESENT = 0
 export const ZERO = 2
+export const UNMAPPED = 3
 export const FULLY_PRESENT = 6
 export const PARTIALLY_PRESENT = 7
 /** State of the entry of a sector bitmap block that is in the file. */

@@ -5,7 +5,7 @@ import { endOf, intersect, type Range } from '../device/ranges.ts'
 import { ReadOnlyError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { Bat, type BatEntry } from './bat.ts'
-import { FULLY_PRESENT, type Header, PARTIALLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
+import { FULLY_PRESENT, type Header, PARTIALLY_PRESENT, PAYLOAD_STATES, type PayloadState, UNMAPPED } from './format.ts'
 import type { Geometry } from './layout.ts'
 import type { Metadata } from './metadata.ts'
 import type { MetadataItem } from './metadata-table.ts'
@@ -21,7 +21,6 @@ export interface BlockStates {
 
 /** The lower half of an entry without the place: state and reserved bits. States 0 to 3 without reserved bits read as zeros. */
 const STATE_AND_RESERVED = 0xfffff
-const LAST_ZERO_STATE = 3
 
 /**
  * The disk in a dynamic or fixed image, for reading. The image must be clean: what a log has not yet been replayed into
@@ -111,7 +110,7 @@ export class VhdxDevice extends BlockDevice {
   protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {
     const { blockSize } = this.geometry
     const [first, end] = [Math.floor(within.offset / blockSize), Math.ceil(endOf(within) / blockSize)]
-    const isData = (low: number) => ((low & STATE_AND_RESERVED) > LAST_ZERO_STATE ? 1 : 0)
+    const isData = (low: number) => ((low & STATE_AND_RESERVED) > UNMAPPED ? 1 : 0)
     for await (const { kind, block, count } of this.#bat.runs(isData, first, end)) {
       const range = intersect({ offset: block * blockSize, length: count * blockSize }, within)
       if (kind === 1 && range !== undefined) yield range
@@ -156,7 +155,7 @@ export class VhdxDevice extends BlockDevice {
     }
     if (entry.reservedBits !== 0)
       fail('BAT_RESERVED_BITS', 'without reserved bits', `with 0x${entry.reservedBits.toString(16)}`)
-    if (entry.state <= LAST_ZERO_STATE) return undefined
+    if (entry.state <= UNMAPPED) return undefined
     if (entry.state === PARTIALLY_PRESENT) fail('BAT_PARTIAL', 'whole, for there is no parent', 'partially present')
     if (entry.state !== FULLY_PRESENT) fail('BAT_STATE', 'in a known state', `in state ${entry.state}`)
     const place = { offset: entry.mebibyte * MiB, length: this.geometry.blockSize }

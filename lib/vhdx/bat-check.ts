@@ -1,0 +1,163 @@
+/** The rules of the BAT, [MS-VHDX] 2.5: every entry is looked at, in memory that depends on the file's size only. */
+import { MiB, TiB } from '../binary/size.ts'
+import { endOf } from '../device/ranges.ts'
+import { hex } from '../errors.ts'
+import type { BatPage } from './bat.ts'
+import { mebibyteAt, reservedBitsAt, stateAt } from './bat-entry.ts'
+import {
+  BAT_ENTRY_SIZE,
+  BITMAP_PRESENT,
+  FULLY_PRESENT,
+  NOT_PRESENT,
+  PARTIALLY_PRESENT,
+  UNMAPPED,
+  ZERO,
+} from './format.ts'
+import { blockOfEntry, type Geometry } from './layout.ts'
+import { MebibyteSet } from './mebibyte-set.ts'
+import { type Problem, problem, type RuleCode } from './rules.ts'
+import type { Area } from './structures.ts'
+
+/** No block lies beyond: Microsoft's own reader draws the line here. It bounds the bits that are kept. */
+const MAX_FILE_SIZE = 256 * TiB
+
+/** Of each rule, so many broken entries are told one by one; a table of nothing but bad entries stays readable. */
+const MAX_PROBLEMS_PER_RULE = 100
+
+export class BatCheck {
+  /** How often each payload state was seen. */
+  readonly states = new Array<number>(8).fill(0)
+  readonly problems: Problem[] = []
+  /** How often each rule was found broken, which may be more often than `problems` tells. */
+  readonly counts = new Map<RuleCode, number>()
+  /** The first MiB of the file behind all blocks. */
+  end = 0
+  readonly #batOffset: number
+  readonly #geometry: Geometry
+  readonly #areas: readonly Area[]
+  readonly #fileEnd: number
+  readonly #blockLength: number
+  readonly #taken: MebibyteSet
+  readonly #structures: MebibyteSet
+  /** The first partially present block of the chunk at hand: its bitmap must be present. */
+  #partialBlock: number | undefined
+
+  /** `batOffset`: absolute byte of the table. `areas`: where no block may lie. */
+  constructor(fileSize: number, batOffset: number, geometry: Geometry, areas: readonly Area[]) {
+    this.#batOffset = batOffset
+    this.#geometry = geometry
+    this.#areas = areas
+    this.#fileEnd = Math.floor(Math.min(fileSize, MAX_FILE_SIZE) / MiB)
+    this.#blockLength = geometry.blockSize / MiB
+    this.#taken = new MebibyteSet(this.#fileEnd)
+    this.#structures = new MebibyteSet(this.#fileEnd)
+    for (const area of areas) {
+      const first = Math.min(Math.floor(area.offset / MiB), this.#fileEnd)
+      const end = Math.min(Math.ceil(endOf(area) / MiB), this.#fileEnd)
+      for (let mebibyte = first; mebibyte < end; mebibyte++) this.#structures.claim(mebibyte, 1)
+    }
+  }
+
+  /** Takes the next entries of the table. Hot: up to 67 million of them. */
+  page({ index, bytes }: BatPage): void {
+    const { chunkRatio } = this.#geometry
+    let block = blockOfEntry(index, chunkRatio)
+    let untilBitmap = chunkRatio - (index % (chunkRatio + 1))
+    for (let at = 0; at < bytes.length; at += BAT_ENTRY_SIZE) {
+      const [state, reserved, mebibyte] = [stateAt(bytes, at), reservedBitsAt(bytes, at), mebibyteAt(bytes, at)]
+      if (untilBitmap-- === 0) {
+        untilBitmap = chunkRatio
+        const flaw = this.#bitmapFlaw(state, reserved, mebibyte)
+        const chunk = Math.ceil(block / chunkRatio) - 1
+        if (flaw !== undefined) this.#report(flaw, `sector bitmap ${chunk}`, index + at / BAT_ENTRY_SIZE, bytes, at)
+        this.#partialBlock = undefined
+        continue
+      }
+      this.states[state]!++
+      const flaw = this.#payloadFlaw(block, state, reserved, mebibyte)
+      if (flaw !== undefined) this.#report(flaw, `block ${block}`, index + at / BAT_ENTRY_SIZE, bytes, at)
+      block++
+    }
+  }
+
+  /** The first rule that a payload entry breaks. Takes the block's place in the file. */
+  #payloadFlaw(block: number, state: number, reserved: number, mebibyte: number): BatRule | undefined {
+    const placeFlaw = state >= FULLY_PRESENT ? this.#claim(mebibyte, this.#blockLength) : undefined
+    if (reserved !== 0) return 'BAT_RESERVED_BITS'
+    if (state === NOT_PRESENT) return undefined
+    if (state < FULLY_PRESENT) {
+      if (state > UNMAPPED) return 'BAT_STATE'
+      if (state === ZERO) return mebibyte === 0 ? undefined : 'BAT_ZERO_WITH_PLACE'
+      // The space of an undefined or unmapped block may be kept for it.
+      if (mebibyte !== 0) this.end = Math.max(this.end, Math.min(mebibyte + this.#blockLength, this.#fileEnd))
+      return undefined
+    }
+    if (state === PARTIALLY_PRESENT) {
+      if (!this.#geometry.hasParent) return 'BAT_PARTIAL'
+      this.#partialBlock ??= block
+    }
+    return placeFlaw
+  }
+
+  /** The first rule that the bitmap entry behind a chunk breaks. */
+  #bitmapFlaw(state: number, reserved: number, mebibyte: number): BatRule | undefined {
+    if (reserved !== 0) return 'BAT_RESERVED_BITS'
+    if (state !== NOT_PRESENT && state !== BITMAP_PRESENT) return 'BAT_BITMAP_STATE'
+    if (state === BITMAP_PRESENT) {
+      return this.#geometry.hasParent ? this.#claim(mebibyte, 1) : 'BAT_BITMAP_PRESENT'
+    }
+    return this.#partialBlock === undefined ? undefined : 'BAT_PARTIAL_NO_BITMAP'
+  }
+
+  /** Takes `count` MiB of the file from `first`, or says why they cannot be taken. */
+  #claim(first: number, count: number): BatRule | undefined {
+    const end = first + count
+    if (end > this.#fileEnd) return 'BAT_BEYOND_END'
+    if (end > this.end) this.end = end
+    if (this.#structures.touches(first, count)) return 'BAT_ON_STRUCTURE'
+    return this.#taken.claim(first, count) ? undefined : 'BAT_OVERLAP'
+  }
+
+  #report(code: BatRule, entry: string, index: number, bytes: Buffer, at: number): void {
+    const count = (this.counts.get(code) ?? 0) + 1
+    this.counts.set(code, count)
+    if (count > MAX_PROBLEMS_PER_RULE) return
+    const structure = `VHDX BAT entry of ${entry}`
+    const position = this.#batOffset + index * BAT_ENTRY_SIZE
+    this.problems.push(problem(code, { structure, position, ...this.#words(code, bytes, at) }))
+  }
+
+  /** What a broken rule expected and what the entry says instead. */
+  #words(code: BatRule, bytes: Buffer, at: number): { expected: string; actual: string } {
+    const [state, mebibyte] = [stateAt(bytes, at), mebibyteAt(bytes, at)]
+    const place = `at MiB ${mebibyte}`
+    switch (code) {
+      case 'BAT_RESERVED_BITS':
+        return { expected: 'without reserved bits', actual: `with ${hex(reservedBitsAt(bytes, at))} in them` }
+      case 'BAT_STATE':
+      case 'BAT_BITMAP_STATE':
+        return { expected: 'in a state the specification knows', actual: `in state ${state}` }
+      case 'BAT_ZERO_WITH_PLACE':
+        return { expected: 'without a place, for the block is zero', actual: place }
+      case 'BAT_PARTIAL':
+        return { expected: 'whole, for there is no parent', actual: 'partially present' }
+      case 'BAT_BITMAP_PRESENT':
+        return { expected: 'not present, for there is no parent', actual: 'present' }
+      case 'BAT_PARTIAL_NO_BITMAP':
+        return { expected: `present, for block ${this.#partialBlock} is partially present`, actual: 'not present' }
+      case 'BAT_BEYOND_END':
+        return { expected: `inside the file of ${this.#fileEnd} whole MiB`, actual: place }
+      case 'BAT_ON_STRUCTURE':
+        return { expected: 'in free space', actual: `${place}, on the ${this.#areaAt(mebibyte)}` }
+      case 'BAT_OVERLAP':
+        return { expected: 'in free space', actual: `${place}, where another block lies` }
+    }
+  }
+
+  #areaAt(mebibyte: number): string | undefined {
+    const [start, end] = [mebibyte * MiB, (mebibyte + this.#blockLength) * MiB]
+    return this.#areas.find(area => area.offset < end && endOf(area) > start)?.name
+  }
+}
+
+type BatRule = Extract<RuleCode, `BAT_${string}`> & Exclude<RuleCode, 'BAT_TOO_SMALL'>

@@ -1,0 +1,172 @@
+/**
+ * The log, [MS-VHDX] 2.3: its valid entries, and the sequence of them that would have to be replayed. Nothing is
+ * replayed here.
+ *
+ * An entry is one sector with its header, perhaps more with descriptors, then data sectors. No other sector of an entry
+ * starts like a header, so valid entries cannot overlap, and looking at each sector once is enough. That bounds the work
+ * by the log's length whatever the log contains.
+ */
+import { crc32c } from '../binary/crc32c.ts'
+import { MiB } from '../binary/size.ts'
+import type { ByteSource } from '../device/block-device.ts'
+import type { Range } from '../device/ranges.ts'
+import { FormatError } from '../errors.ts'
+import { LOG_DESCRIPTOR_SIZE, LOG_SECTOR_SIZE, type LogEntryHeader, logEntryHeader } from './format.ts'
+
+/** An entry whose every byte is as it should be. */
+export interface LogEntry {
+  /** Bytes from the start of the log. */
+  readonly offset: number
+  readonly header: LogEntryHeader
+}
+
+/** Entries that follow each other without a gap. */
+export interface LogSequence {
+  /** Where its entries start, in bytes from the start of the log. */
+  readonly offsets: readonly number[]
+  readonly last: LogEntry
+}
+
+const CHUNK_SIZE = MiB
+
+/** The ring of log sectors, read a MiB at a time. */
+export class Log {
+  readonly #file: ByteSource
+  readonly #log: Range
+  readonly #chunk: Buffer = Buffer.alloc(CHUNK_SIZE)
+  #chunkOffset = -1
+
+  /** `log`, in bytes of `file`, must lie inside it and start and end at multiples of 1 MiB. */
+  constructor(file: ByteSource, log: Range) {
+    this.#file = file
+    this.#log = log
+  }
+
+  /** Every valid entry, of this session or an earlier one, in the order they lie in the log. */
+  async *entries(): AsyncIterable<LogEntry> {
+    for (let offset = 0; offset < this.#log.length; ) {
+      const entry = await this.#entryAt(offset)
+      if (entry !== undefined) yield entry
+      offset += entry?.header.entryLength ?? LOG_SECTOR_SIZE
+    }
+  }
+
+  /**
+   * The valid sequence with the highest sequence number, [MS-VHDX] 2.3.3; undefined when there is none. A sequence is
+   * valid when the tail of its last entry is one of its entries. All sequences that start inside a longer one end with
+   * the same entry, so each sequence found is passed over whole.
+   */
+  async activeSequence(logGuid: string): Promise<LogSequence | undefined> {
+    let active: LogSequence | undefined
+    for (let start = 0, next = 0; ; start = next) {
+      const sequence = await this.#sequenceFrom(start, logGuid)
+      if (sequence?.offsets.includes(sequence.last.header.tail) && isNewer(sequence, active)) active = sequence
+      next = sequence === undefined ? start + LOG_SECTOR_SIZE : this.#behind(sequence.last)
+      if (next <= start || next >= this.#log.length) return active
+    }
+  }
+
+  async #sequenceFrom(start: number, logGuid: string): Promise<LogSequence | undefined> {
+    const offsets: number[] = []
+    let last: LogEntry | undefined
+    for (let offset = start; ; offset = this.#behind(last)) {
+      const entry = await this.#entryAt(offset)
+      const fits =
+        entry?.header.logGuid === logGuid &&
+        (last === undefined || entry.header.sequenceNumber === last.header.sequenceNumber + 1n)
+      if (!fits) return last && { offsets, last }
+      offsets.push(offset)
+      last = entry
+    }
+  }
+
+  #behind({ offset, header }: LogEntry): number {
+    return (offset + header.entryLength) % this.#log.length
+  }
+
+  /** The entry at `offset` if it is valid, [MS-VHDX] 2.3.1. It may go on at the start of the log. */
+  async #entryAt(offset: number): Promise<LogEntry | undefined> {
+    const first = await this.#sector(offset)
+    const header = decodeHeader(first)
+    if (header === undefined || !this.#isPlausible(header)) return undefined
+
+    const checksumOffset = logEntryHeader.offsetOf('checksum')
+    const withoutChecksum = Buffer.from(first)
+    withoutChecksum.fill(0, checksumOffset, checksumOffset + 4)
+    let crc = crc32c(withoutChecksum)
+    let dataSectors = countData(first, logEntryHeader.size, header.descriptorCount, header.sequenceNumber)
+    const descriptorSectors = descriptorSectorsOf(header)
+    const sectors = header.entryLength / LOG_SECTOR_SIZE
+    for (let index = 1; index < sectors && !Number.isNaN(dataSectors); index++) {
+      const sector = await this.#sector((offset + index * LOG_SECTOR_SIZE) % this.#log.length)
+      if (index < descriptorSectors) {
+        const before = (index * LOG_SECTOR_SIZE - logEntryHeader.size) / LOG_DESCRIPTOR_SIZE
+        dataSectors += countData(sector, 0, header.descriptorCount - before, header.sequenceNumber)
+      } else if (!isDataSector(sector, header.sequenceNumber)) return undefined
+      crc = crc32c(sector, crc)
+    }
+    const isWhole = sectors === descriptorSectors + dataSectors && crc === header.checksum
+    return isWhole ? { offset, header } : undefined
+  }
+
+  #isPlausible({ entryLength, tail, sequenceNumber, ...header }: LogEntryHeader): boolean {
+    return (
+      entryLength % LOG_SECTOR_SIZE === 0 &&
+      entryLength <= this.#log.length &&
+      descriptorSectorsOf(header) * LOG_SECTOR_SIZE <= entryLength &&
+      tail % LOG_SECTOR_SIZE === 0 &&
+      tail < this.#log.length &&
+      sequenceNumber > 0n
+    )
+  }
+
+  /** Good until the next one is asked for. */
+  async #sector(offset: number): Promise<Buffer> {
+    const chunkOffset = offset - (offset % CHUNK_SIZE)
+    if (chunkOffset !== this.#chunkOffset) {
+      this.#chunkOffset = -1
+      await this.#file.read(this.#log.offset + chunkOffset, this.#chunk)
+      this.#chunkOffset = chunkOffset
+    }
+    return this.#chunk.subarray(offset - chunkOffset, offset - chunkOffset + LOG_SECTOR_SIZE)
+  }
+}
+
+const isNewer = (sequence: LogSequence, than: LogSequence | undefined) =>
+  than === undefined || sequence.last.header.sequenceNumber > than.last.header.sequenceNumber
+
+function decodeHeader(sector: Buffer): LogEntryHeader | undefined {
+  if (!logEntryHeader.matches(sector)) return undefined
+  try {
+    return logEntryHeader.decode(sector)
+  } catch (error) {
+    if (error instanceof FormatError) return undefined
+    throw error
+  }
+}
+
+const descriptorSectorsOf = ({ descriptorCount }: Pick<LogEntryHeader, 'descriptorCount'>) =>
+  Math.ceil((logEntryHeader.size + descriptorCount * LOG_DESCRIPTOR_SIZE) / LOG_SECTOR_SIZE)
+
+/** How many of the next `count` descriptors from `at` have a data sector; NaN when one of them is no descriptor of the entry. */
+function countData(sector: Buffer, at: number, count: number, sequenceNumber: bigint): number {
+  let data = 0
+  const end = Math.min(LOG_SECTOR_SIZE, at + count * LOG_DESCRIPTOR_SIZE)
+  for (let offset = at; offset < end; offset += LOG_DESCRIPTOR_SIZE) {
+    const signature = sector.toString('latin1', offset, offset + 4)
+    const isAligned = sector.readUInt32LE(offset + 16) % LOG_SECTOR_SIZE === 0
+    if (sector.readBigUInt64LE(offset + 24) !== sequenceNumber || !isAligned) return Number.NaN
+    if (signature === 'desc') data++
+    else if (signature !== 'zero' || sector.readUInt32LE(offset + 8) % LOG_SECTOR_SIZE !== 0) return Number.NaN
+  }
+  return data
+}
+
+/** The two halves of the entry's number stand at the ends of its data sectors: a torn write shows. */
+function isDataSector(sector: Buffer, sequenceNumber: bigint): boolean {
+  return (
+    sector.toString('latin1', 0, 4) === 'data' &&
+    BigInt(sector.readUInt32LE(4)) === sequenceNumber >> 32n &&
+    BigInt(sector.readUInt32LE(LOG_SECTOR_SIZE - 4)) === BigInt.asUintN(32, sequenceNumber)
+  )
+}
