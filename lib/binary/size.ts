@@ -45,12 +45,14 @@ export function parseSize(text: string, what = 'size'): number {
 /** `value` bytes in the largest unit that keeps it at 1 or more, with at most `digits` decimals: `1.5 GiB`, `512 B`. */
 export function formatSize(value: number, digits = 1): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+  const rounded = (scaled: number) => Number(scaled.toFixed(digits))
   let [scaled, unit] = [value, 0]
-  while (scaled >= 1024 && unit < units.length - 1) {
+  // What would round to 1024 of a unit is 1 of the next.
+  while (rounded(scaled) >= 1024 && unit < units.length - 1) {
     scaled /= 1024
     unit++
   }
-  return `${Number(scaled.toFixed(unit === 0 ? 0 : digits))} ${units[unit]}`
+  return `${rounded(scaled)} ${units[unit]}`
 }
 
 /** The smallest multiple of `unit` that is `value` or more. Both are bytes or counts, neither needs to be a power of two. */

@@ -15,7 +15,8 @@ export class SliceDevice extends BlockDevice {
   /** Throws OutOfRangeError when the part is not wholly inside `base`. */
   constructor(base: BlockDevice, { offset, length }: Range) {
     super()
-    if (offset < 0 || length < 0 || offset + length > base.size) {
+    const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length)
+    if (!whole || offset < 0 || length < 0 || offset + length > base.size) {
       throw new OutOfRangeError(
         'OUT_OF_RANGE',
         `a slice of ${length} bytes at byte ${offset} does not fit a device of ${base.size} bytes`,

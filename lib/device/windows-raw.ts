@@ -37,9 +37,9 @@ export async function openWindowsRaw(
   const canRead = async (sector: number) => readable(device, sector * sectorSize, sectorSize)
   const found = (medium: Medium, size: number) => ({ medium, size: known.size ?? size, sectorSize })
 
-  const first = Buffer.alloc(sectorSize)
-  await device.read(0, first)
-  if (kind === 'volume' && ntfsBootSectorStart.matches(first)) {
+  // A bad first sector leaves the rest of the disk worth reading.
+  const first = await tryRead(device, 0, sectorSize)
+  if (kind === 'volume' && first !== undefined && ntfsBootSectorStart.matches(first)) {
     const { bytesPerSector, totalSectors } = ntfsBootSectorStart.decode(first)
     const count = Number(totalSectors)
     if (bytesPerSector === sectorSize && count > 0 && count < SECTOR_LIMIT && (await canRead(count - 1))) {
@@ -49,7 +49,7 @@ export async function openWindowsRaw(
     }
   }
   if (known.size !== undefined) return found(sectors, known.size)
-  const hint = await sectorsByPartitionTable(device, first)
+  const hint = partitionTableEnd(first, await tryRead(device, sectorSize, sectorSize))
   return found(sectors, (await probeSize(canRead, hint, path)) * sectorSize)
 }
 
@@ -69,12 +69,26 @@ async function readable(device: Medium, offset: number, length: number): Promise
   }
 }
 
-/** The sector after the last that the partition table knows of, 0 when there is none. A hint: tables can be wrong. */
-async function sectorsByPartitionTable(device: Medium, first: Buffer): Promise<number> {
-  const second = Buffer.alloc(first.length)
-  await device.read(first.length, second)
-  if (gptHeaderStart.matches(second)) return Number(gptHeaderStart.decode(second).alternateLba) + 1
-  if (!mbr.matches(first)) return 0
+async function tryRead(device: Medium, offset: number, length: number): Promise<Buffer | undefined> {
+  const target = Buffer.alloc(length)
+  try {
+    await device.read(offset, target)
+    return target
+  } catch (error) {
+    if (error instanceof StorageError) return undefined
+    throw error
+  }
+}
+
+/**
+ * The sector after the last that the partition table in the first two sectors knows of, 0 when there is none.
+ * No more than a hint: tables can be wrong.
+ */
+function partitionTableEnd(first: Buffer | undefined, second: Buffer | undefined): number {
+  if (second !== undefined && gptHeaderStart.matches(second)) {
+    return Number(gptHeaderStart.decode(second).alternateLba) + 1
+  }
+  if (first === undefined || !mbr.matches(first)) return 0
   return Math.max(...mbr.decode(first).partitions.map(({ startingLba, sizeInLba }) => startingLba + sizeInLba))
 }
 

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { BlockDevice } from '../../lib/device/block-device.ts'
 import { endOf, type Range, totalLength } from '../../lib/device/ranges.ts'
 import { OutOfRangeError, ReadOnlyError } from '../../lib/errors.ts'
+import { collect } from '../helpers/collect.ts'
 import { pattern } from '../helpers/pattern.ts'
 
 /** How to make the devices of a kind. What a kind cannot be is left out. */
@@ -50,12 +51,6 @@ async function read(device: BlockDevice, { offset, length }: Range): Promise<Buf
 }
 
 const expected = (content: Buffer, range: Range) => content.subarray(range.offset, endOf(range))
-
-async function collect(ranges: AsyncIterable<Range>): Promise<Range[]> {
-  const list: Range[] = []
-  for await (const range of ranges) list.push(range)
-  return list
-}
 
 /** Ordered, not touching, inside `within`, and everything between them zeros. */
 function expectDataRanges(ranges: readonly Range[], within: Range, content: Buffer): void {

@@ -6,7 +6,6 @@ import { FileDevice, type FileDeviceOptions } from '../../lib/device/file-device
 import { fileIdentity } from '../../lib/device/file-identity.ts'
 import { flushFolder } from '../../lib/device/folder.ts'
 import { blockDeviceExists, deviceNumber } from '../../lib/device/linux-block-device.ts'
-import type { Range } from '../../lib/device/ranges.ts'
 import {
   BusyError,
   type DiskImageError,
@@ -15,6 +14,7 @@ import {
   StorageError,
   UnsupportedError,
 } from '../../lib/errors.ts'
+import { collect } from '../helpers/collect.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { attachLoop } from '../helpers/loop.ts'
 import { pattern } from '../helpers/pattern.ts'
@@ -57,12 +57,6 @@ const failure = (path: string, options: FileDeviceOptions = {}) =>
     device => device.close(),
     (error: unknown) => error,
   ) as Promise<DiskImageError>
-
-async function collect(ranges: AsyncIterable<Range>): Promise<Range[]> {
-  const list: Range[] = []
-  for await (const range of ranges) list.push(range)
-  return list
-}
 
 describeBlockDevice('FileDevice over a file', {
   writable: async content => FileDevice.open(await fileOf(content), { mode: 'write' }),

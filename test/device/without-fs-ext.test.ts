@@ -3,8 +3,8 @@ import { open, writeFile } from 'node:fs/promises'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FileDevice, type FileDeviceOptions } from '../../lib/device/file-device.ts'
 import { fileSystemSpace } from '../../lib/device/native.ts'
-import type { Range } from '../../lib/device/ranges.ts'
 import { BusyError } from '../../lib/errors.ts'
+import { collect } from '../helpers/collect.ts'
 import { scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 
@@ -51,9 +51,8 @@ describe('without fs-ext', () => {
     await handle.truncate(10 ** 9)
     await handle.close()
     await using device = await FileDevice.open(folder.path('file'))
-    const ranges: Range[] = []
-    for await (const range of device.dataRanges({ offset: 5, length: 1000 })) ranges.push(range)
-    expect(ranges).toEqual([{ offset: 5, length: 1000 }])
+    const within = { offset: 5, length: 1000 }
+    expect(await collect(device.dataRanges(within))).toEqual([within])
     expect(await device.isSparse()).toBe(true)
     expect(await fileSystemSpace(folder.folder)).toBeUndefined()
   })
