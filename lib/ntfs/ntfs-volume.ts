@@ -1,48 +1,104 @@
 /** An NTFS volume. spec-notes/ntfs.md. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { type DiskImageError, FormatError } from '../errors.ts'
+import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
-import { type Geometry, loadBootSector } from './boot-sector.ts'
+import type { Geometry } from './boot-sector.ts'
+import { isDamage } from './damage.ts'
+import { FileTree } from './file-tree.ts'
 import { AttributeType, SystemRecord } from './format.ts'
-import { Mft } from './mft.ts'
+import { isHibernated } from './hibernation.ts'
+import { whyLogIsNotClean } from './log-file.ts'
+import type { Mft } from './mft.ts'
 import { NtfsFile } from './ntfs-file.ts'
+import { openMft } from './open-mft.ts'
 import { surveyUsedSpace } from './used-space.ts'
+import { readVolumeInformation, type VolumeInformation } from './volume-information.ts'
 
 /** Open one with `NtfsVolume.open`. */
 export class NtfsVolume implements Volume {
   readonly fileSystem = 'NTFS'
   readonly geometry: Geometry
   readonly label: string | undefined
-  readonly hazards: readonly Finding[] = []
+  /** Such as '3.1', which is every Windows since XP. */
+  readonly version: string | undefined
+  readonly hazards: readonly Finding[]
   readonly findings: readonly Finding[]
   readonly #mft: Mft
+  readonly #tree: FileTree | undefined
 
-  private constructor(mft: Mft, label: string | undefined, findings: readonly Finding[]) {
+  private constructor(mft: Mft, tree: FileTree | undefined, learned: Learned) {
     this.geometry = mft.geometry
-    this.label = label
-    this.findings = findings
+    this.label = learned.information?.label
+    this.version = learned.information?.version
+    this.hazards = learned.hazards
+    this.findings = learned.findings
     this.#mft = mft
+    this.#tree = tree
   }
 
-  /** Opens the volume that fills `device`. Throws FormatError when it is none or too damaged to read. */
+  /**
+   * Opens the volume that fills `device`, which stays the caller's. A bad boot sector is made up for by its backup in
+   * the last sector, bad first records of $MFT by $MFTMirr; both are in `findings` then.
+   * Throws FormatError when it is no NTFS volume, or too damaged to be read.
+   */
   static async open(device: BlockDevice): Promise<NtfsVolume> {
-    const findings: Finding[] = []
-    const mft = await Mft.open(device, await loadBootSector(device, 0), findings)
-    const volumeFile = await NtfsFile.open(mft, { record: SystemRecord.volume, sequence: 0 })
-    const [name] = volumeFile.find(AttributeType.volumeName)
-    const label = name?.resident && name.value.length > 0 ? name.value.toString('utf16le') : undefined
-    return new NtfsVolume(mft, label, findings)
+    const learned: Learned = { information: undefined, hazards: [], findings: [] }
+    const mft = await openMft(device, learned.findings)
+    const tree = await attempt(learned, '$UpCase', () => FileTree.open(mft))
+    learned.information = await attempt(learned, '$Volume', async () =>
+      readVolumeInformation(await NtfsFile.open(mft, { record: SystemRecord.volume, sequence: 0 })),
+    )
+    if (learned.information?.dirty) {
+      const message = 'the volume is marked dirty: Windows wants to check it (chkdsk) before it is used'
+      learned.hazards.push({ code: 'NTFS_DIRTY', message })
+    }
+    const reason = await attempt(learned, '$LogFile', () => logProblem(mft))
+    if (reason !== undefined) {
+      const message = `the log of changes ($LogFile) is not clean: ${reason}. Changes may be missing in the volume`
+      learned.hazards.push({ code: 'NTFS_LOG_NOT_CLEAN', message })
+    }
+    if (tree !== undefined && (await attempt(learned, '\\hiberfil.sys', () => isHibernated(device, tree)))) {
+      const message =
+        'Windows hibernates in this volume (or was shut down for a fast start): changes are in hiberfil.sys only'
+      learned.hazards.push({ code: 'NTFS_HIBERNATED', message })
+    }
+    return new NtfsVolume(mft, tree, learned)
   }
 
   get clusterSize(): number {
     return this.geometry.clusterSize
   }
 
+  /** Throws FormatError when $Bitmap is damaged, and the signal's reason when it is aborted. */
   async usedSpace(options: UsedSpaceOptions = {}): Promise<UsedSpace> {
     const file = await NtfsFile.open(this.#mft, { record: SystemRecord.bitmap, sequence: 0 })
     const bitmap = file.reader(AttributeType.data)
-    if (bitmap === undefined) throw new FormatError('NTFS_NO_BITMAP', '$Bitmap has no $DATA')
-    return await surveyUsedSpace(this.#mft, bitmap, options)
+    if (bitmap === undefined) throw new FormatError('NTFS_NO_BITMAP', '$Bitmap has no content')
+    return await surveyUsedSpace(this.#mft, this.#tree, bitmap, options)
   }
+}
+
+/** What opening a volume finds out. */
+interface Learned {
+  information: VolumeInformation | undefined
+  readonly hazards: Finding[]
+  readonly findings: Finding[]
+}
+
+/** What `read` gives; undefined, and a finding, when `what` is damaged: the volume can be copied without it. */
+async function attempt<T>({ findings }: Learned, what: string, read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    findings.push({ code: 'NTFS_DAMAGED_FILE', message: `${what} cannot be read: ${error.message}`, details: { what } })
+    return undefined
+  }
+}
+
+async function logProblem(mft: Mft): Promise<string | undefined> {
+  const file = await NtfsFile.open(mft, { record: SystemRecord.logFile, sequence: 0 })
+  const log = file.reader(AttributeType.data)
+  return log === undefined ? 'it has no content' : await whyLogIsNotClean(log)
 }

@@ -2,7 +2,8 @@
 import type { Attribute } from './attribute.ts'
 import type { ClusterBitmap } from './cluster-bitmap.ts'
 import { AttributeType } from './format.ts'
-import { type Mft, recordsInUse } from './mft.ts'
+import type { Mft } from './mft.ts'
+import { recordsInUse } from './record-scan.ts'
 import { HOLE, RunCursor } from './run-list.ts'
 
 /** What is told of clusters and records that are not as they should be. */

@@ -137,6 +137,19 @@ export class RunList {
     return { lcn: lcn === HOLE ? HOLE : lcn + vcn - this.#vcns[low]!, length: this.#endOf(low) - vcn }
   }
 
+  /** Whether cluster `lcn` of the volume is in one of the runs. */
+  includes(lcn: number): boolean {
+    for (const run of this.allocated()) if (lcn >= run.lcn && lcn < run.lcn + run.length) return true
+    return false
+  }
+
+  /** Clusters of all runs that have some. */
+  get clusterCount(): number {
+    let count = 0
+    for (const run of this.allocated()) count += run.length
+    return count
+  }
+
   /** The runs that have clusters, in the order of the attribute. */
   *allocated(): Iterable<Run> {
     for (let i = 0; i < this.count; i++) {

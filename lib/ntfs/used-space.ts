@@ -1,125 +1,91 @@
-/** Which clusters of a volume a copy needs. spec-notes/ntfs.md, Used space. */
-import { mergeTouching, type Range } from '../device/ranges.ts'
-import type { UsedSpace, UsedSpaceOptions } from '../volume/volume.ts'
+/** What of a volume a copy needs. spec-notes/ntfs.md, Used space. */
+import type { Range } from '../device/ranges.ts'
+import type { Finding } from '../finding.ts'
+import type { LeftOut, Patch, UsedSpace, UsedSpaceOptions } from '../volume/volume.ts'
 import type { AttributeReader } from './attribute-reader.ts'
-import { ClusterBitmap, WINDOW_CLUSTERS } from './cluster-bitmap.ts'
-import { FindingTally } from './finding-tally.ts'
+import type { Candidate } from './candidate.ts'
+import { ClusterSurvey } from './cluster-survey.ts'
+import { copied, findCandidates, settleShadowCopies } from './exclusions.ts'
+import type { FileTree } from './file-tree.ts'
 import type { Mft } from './mft.ts'
-import { OwnedClusters, type OwnershipProblems } from './owned-clusters.ts'
 
-/** Clusters `first` to `end`, and what the survey learned of them. */
-interface Window {
-  readonly first: number
-  readonly end: number
-  /** Whether records own clusters that $Bitmap has as free, so that $Bitmap alone is not enough. */
-  needsRecords: boolean
-}
-
-/** Surveys the volume of `mft` and `bitmap`, the content of $Bitmap. Throws the signal's reason when it is aborted. */
+/**
+ * Surveys the volume whose $Bitmap has the content `bitmap`. Throws FormatError, and the signal's reason when it is
+ * aborted. `tree` is undefined where names cannot be looked up; then nothing is left out.
+ */
 export async function surveyUsedSpace(
   mft: Mft,
+  tree: FileTree | undefined,
   bitmap: AttributeReader,
-  { signal }: UsedSpaceOptions,
+  options: UsedSpaceOptions,
 ): Promise<UsedSpace> {
-  const { clusterSize, clusterCount } = mft.geometry
-  const windows = windowsOf(clusterCount)
-  const tally = new FindingTally()
-  const capacity = Math.min(clusterCount, WINDOW_CLUSTERS)
-  const [used, owned] = [new ClusterBitmap(capacity), new ClusterBitmap(capacity)]
-  let [usedCount, copiedCount] = [0, 0]
-  for (const window of windows) {
-    await readBitmap(bitmap, used, window)
-    usedCount += used.count()
-    await readOwned(mft, used, owned, window, problemsOf(tally, window), signal)
-    const missing = owned.without(used, 1)
-    window.needsRecords = missing.count > 0
-    const leaked = used.without(owned, 5)
-    if (leaked.count > 0) {
-      tally.add(
-        'NTFS_UNOWNED_CLUSTERS',
-        count => `${count} clusters are marked used in $Bitmap, but no file owns them; they are copied`,
-        leaked.clusters.map(cluster => `cluster ${cluster}`),
-        leaked.count,
-      )
-    }
-    used.add(owned)
-    copiedCount += used.count()
-  }
-  const tail: Range = { offset: clusterCount * clusterSize, length: mft.volume.size - clusterCount * clusterSize }
+  const findings: Finding[] = []
+  const candidates = tree === undefined ? [] : await findCandidates(tree, options, findings)
+  const survey = new ClusterSurvey(mft, bitmap, candidates)
+  await survey.run(options.signal)
+  const patches = await settleShadowCopies(mft.volume, mft.geometry.clusterSize, candidates)
+  findings.push(...survey.findings)
+  for (const { path, objection } of candidates) if (objection !== undefined) findings.push(copied(path, objection))
+  const leftOut = candidates.filter(({ objection, runs }) => objection === undefined && runs.clusterCount > 0)
+  return new NtfsUsedSpace(mft, survey, leftOut, patches, findings)
+}
 
-  async function* ranges(): AsyncIterable<Range> {
-    const used = new ClusterBitmap(capacity)
-    for (const window of windows) {
-      await readBitmap(bitmap, used, window)
-      if (window.needsRecords) {
-        const owned = new ClusterBitmap(capacity)
-        await readOwned(mft, used, owned, window, NO_PROBLEMS)
-        used.add(owned)
+class NtfsUsedSpace implements UsedSpace {
+  readonly usedBytes: number
+  readonly clusters: NonNullable<UsedSpace['clusters']>
+  readonly leftOut: readonly LeftOut[]
+  readonly patches: readonly Patch[]
+  readonly findings: readonly Finding[]
+  readonly #mft: Mft
+  readonly #survey: ClusterSurvey
+  readonly #leftOut: readonly Candidate[]
+
+  constructor(mft: Mft, survey: ClusterSurvey, leftOut: Candidate[], patches: Patch[], findings: Finding[]) {
+    const { clusterSize, clusterCount } = mft.geometry
+    const left = leftOut.reduce((sum, { runs }) => sum + runs.clusterCount, 0)
+    this.#mft = mft
+    this.#survey = survey
+    this.#leftOut = leftOut
+    this.clusters = { size: clusterSize, total: clusterCount, used: survey.usedCount }
+    this.usedBytes = (survey.unionCount - left) * clusterSize + this.#tail.length
+    this.leftOut = leftOut.flatMap(({ path, reason, record, runs }) => {
+      if (reason === 'bad-clusters') return []
+      const clusters = runs.clusterCount
+      return [{ path, reason, record, clusters, bytes: clusters * clusterSize }]
+    })
+    this.patches = patches
+    this.findings = findings
+  }
+
+  /** Sectors after the last whole cluster, up to the end of the device: no bit of $Bitmap stands for them. */
+  get #tail(): Range {
+    const offset = this.#mft.geometry.clusterCount * this.#mft.geometry.clusterSize
+    return { offset, length: this.#mft.volume.size - offset }
+  }
+
+  async *ranges(): AsyncGenerator<Range, void> {
+    const { clusterSize } = this.#mft.geometry
+    const used = this.#survey.newBitmap()
+    let [start, end] = [0, 0]
+    for (const window of this.#survey.windows) {
+      await this.#survey.read(window, used)
+      for (const { runs } of this.#leftOut) {
+        for (const { lcn, length } of runs.allocated()) used.clear(lcn, lcn + length)
       }
       for (let from = used.nextUsed(window.first, window.end); from < window.end; ) {
         const to = used.nextFree(from, window.end)
-        yield { offset: from * clusterSize, length: (to - from) * clusterSize }
+        if (from > end) {
+          if (end > start) yield { offset: start * clusterSize, length: (end - start) * clusterSize }
+          start = from
+        }
+        end = to
         from = used.nextUsed(to, window.end)
       }
     }
-    yield tail
-  }
-
-  return {
-    usedBytes: copiedCount * clusterSize + tail.length,
-    clusters: { size: clusterSize, total: clusterCount, used: usedCount },
-    leftOut: [],
-    patches: [],
-    findings: tally.findings(),
-    ranges: () => mergeTouching(ranges()),
-  }
-}
-
-function windowsOf(clusterCount: number): Window[] {
-  const windows: Window[] = []
-  for (let first = 0; first < clusterCount; first += WINDOW_CLUSTERS) {
-    windows.push({ first, end: Math.min(first + WINDOW_CLUSTERS, clusterCount), needsRecords: false })
-  }
-  return windows
-}
-
-async function readBitmap(content: AttributeReader, used: ClusterBitmap, { first, end }: Window): Promise<void> {
-  used.moveTo(first, end)
-  await content.read(first / 8, used.bytes)
-  used.trim()
-}
-
-async function readOwned(
-  mft: Mft,
-  used: ClusterBitmap,
-  owned: ClusterBitmap,
-  { first, end }: Window,
-  problems: OwnershipProblems,
-  signal?: AbortSignal,
-): Promise<void> {
-  owned.moveTo(first, end)
-  await new OwnedClusters(mft, owned, used, problems).scan(signal)
-}
-
-const NO_PROBLEMS: OwnershipProblems = { damaged() {}, free() {}, shared() {} }
-
-function problemsOf(tally: FindingTally, window: Window): OwnershipProblems {
-  return {
-    damaged(record, problem) {
-      if (window.first > 0) return
-      tally.add('NTFS_DAMAGED_RECORDS', count => `${count} file records are damaged`, [`record ${record}: ${problem}`])
-    },
-    free(record, cluster) {
-      tally.add(
-        'NTFS_OWNED_BUT_FREE',
-        count => `${count} runs of clusters belong to files, but are marked free in $Bitmap; they are copied`,
-        [`cluster ${cluster} of record ${record}`],
-      )
-    },
-    shared(record, from, to) {
-      tally.add('NTFS_CROSS_LINKED', count => `${count} runs of clusters belong to more than one file`, [
-        `clusters ${from} to ${to - 1} of record ${record}`,
-      ])
-    },
+    const [offset, stop, tail] = [start * clusterSize, end * clusterSize, this.#tail]
+    if (stop < tail.offset) {
+      if (stop > offset) yield { offset, length: stop - offset }
+      if (tail.length > 0) yield tail
+    } else yield { offset, length: stop + tail.length - offset }
   }
 }

@@ -1,0 +1,53 @@
+/** What $Bitmap says of a window of clusters. spec-notes/ntfs.md, $Bitmap. */
+import { KiB, MiB } from '../binary/size.ts'
+import { StorageError } from '../errors.ts'
+import type { AttributeReader } from './attribute-reader.ts'
+import type { ClusterBitmap } from './cluster-bitmap.ts'
+import { isDamage } from './damage.ts'
+
+const PIECE_SIZE = 4 * MiB
+/** What is given up at once where the medium does not give the whole piece. */
+const RESCUE_SIZE = 4 * KiB
+
+/** Told the number of clusters that count as used because $Bitmap does not tell, and why. */
+type OnUnknown = (clusters: number, why: string) => void
+
+/**
+ * Fills `used`, which stands at its window, from `content`. What $Bitmap is too short for, or what cannot be read of it,
+ * counts as used: what is copied in vain does no harm.
+ */
+export async function readBitmap(
+  content: AttributeReader,
+  used: ClusterBitmap,
+  onUnknown: OnUnknown,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { bytes } = used
+  const start = used.first / 8
+  const there = Math.max(0, Math.min(bytes.length, content.size - start))
+  for (let at = 0; at < there; at += PIECE_SIZE) {
+    signal?.throwIfAborted()
+    await rescue(content, start + at, bytes.subarray(at, Math.min(at + PIECE_SIZE, there)), onUnknown)
+  }
+  if (there < bytes.length) {
+    bytes.fill(0xff, there)
+    onUnknown((bytes.length - there) * 8, 'it is too short')
+  }
+  used.trim()
+}
+
+async function rescue(content: AttributeReader, offset: number, target: Buffer, onUnknown: OnUnknown): Promise<void> {
+  try {
+    await content.read(offset, target)
+  } catch (error) {
+    if (!(error instanceof StorageError && isDamage(error))) throw error
+    if (target.length <= RESCUE_SIZE) {
+      target.fill(0xff)
+      onUnknown(target.length * 8, error.message)
+      return
+    }
+    const half = Math.ceil(target.length / 2 / RESCUE_SIZE) * RESCUE_SIZE
+    await rescue(content, offset, target.subarray(0, half), onUnknown)
+    await rescue(content, offset + half, target.subarray(half), onUnknown)
+  }
+}

@@ -1,0 +1,158 @@
+/** One look at every cluster: what $Bitmap says, what the records say, and where they differ. spec-notes/ntfs.md, Used space. */
+import { KiB } from '../binary/size.ts'
+import type { Finding } from '../finding.ts'
+import type { AttributeReader } from './attribute-reader.ts'
+import { readBitmap } from './bitmap-content.ts'
+import type { Candidate } from './candidate.ts'
+import { ClusterBitmap, WINDOW_CLUSTERS } from './cluster-bitmap.ts'
+import { FEW, FindingTally } from './finding-tally.ts'
+import type { Mft } from './mft.ts'
+import { OwnedClusters, type OwnershipProblems } from './owned-clusters.ts'
+
+/** The file $Boot, which is copied whatever $Bitmap says. */
+const BOOT_SIZE = 8 * KiB
+/** Ranges of clusters with two owners that are remembered. With more, nothing is left out. */
+const MAX_SHARED = 4096
+
+/** Clusters `first` to `end` of the volume. */
+export interface Window {
+  readonly first: number
+  readonly end: number
+  /** Whether records own clusters that $Bitmap has as free, so that it takes both to know what is used. */
+  needsRecords: boolean
+}
+
+export class ClusterSurvey {
+  readonly windows: readonly Window[]
+  /** Clusters that $Bitmap says are used. */
+  usedCount = 0
+  /** Clusters that $Bitmap or a record says are used. */
+  unionCount = 0
+  readonly #mft: Mft
+  readonly #bitmap: AttributeReader
+  readonly #candidates: readonly Candidate[]
+  readonly #tally = new FindingTally()
+  readonly #shared: { from: number; to: number }[] = []
+  #sharedOverflow = false
+
+  /** `bitmap`: the content of $Bitmap. */
+  constructor(mft: Mft, bitmap: AttributeReader, candidates: readonly Candidate[]) {
+    this.#mft = mft
+    this.#bitmap = bitmap
+    this.#candidates = candidates
+    this.windows = windowsOf(mft.geometry.clusterCount)
+  }
+
+  get findings(): Finding[] {
+    return this.#tally.findings()
+  }
+
+  /** Surveys all windows and adds objections to the candidates. Throws the signal's reason when it is aborted. */
+  async run(signal?: AbortSignal): Promise<void> {
+    const [used, owned] = [this.newBitmap(), this.newBitmap()]
+    for (const window of this.windows) await this.#surveyWindow(window, used, owned, signal)
+    for (const candidate of this.#candidates) {
+      const objection = this.#objection(candidate)
+      if (objection !== undefined) candidate.objection ??= objection
+    }
+  }
+
+  /** One that can stand at any of the windows. */
+  newBitmap(): ClusterBitmap {
+    return new ClusterBitmap(Math.min(this.#mft.geometry.clusterCount, WINDOW_CLUSTERS))
+  }
+
+  /** Fills `used` with what a copy of `window` needs, as the survey found it. */
+  async read(window: Window, used: ClusterBitmap): Promise<void> {
+    used.moveTo(window.first, window.end)
+    await readBitmap(this.#bitmap, used, () => {})
+    used.set(0, this.#bootClusters)
+    if (!window.needsRecords) return
+    const owned = this.newBitmap()
+    owned.moveTo(window.first, window.end)
+    await new OwnedClusters(this.#mft, owned, used, { damaged() {}, free() {}, shared() {} }).scan()
+    used.add(owned)
+  }
+
+  get #bootClusters(): number {
+    return Math.min(Math.ceil(BOOT_SIZE / this.#mft.geometry.clusterSize), this.#mft.geometry.clusterCount)
+  }
+
+  async #surveyWindow(window: Window, used: ClusterBitmap, owned: ClusterBitmap, signal?: AbortSignal): Promise<void> {
+    const tally = this.#tally
+    used.moveTo(window.first, window.end)
+    owned.moveTo(window.first, window.end)
+    const onUnknown = (count: number, why: string) => {
+      const told = (count: number) => `$Bitmap does not tell of ${count} clusters; they are copied`
+      tally.add('NTFS_BITMAP_UNKNOWN', told, [why], count)
+    }
+    await readBitmap(this.#bitmap, used, onUnknown, signal)
+    this.usedCount += used.count()
+    await new OwnedClusters(this.#mft, owned, used, this.#problems(window)).scan(signal)
+    for (const candidate of this.#candidates) objectToFree(candidate, used)
+
+    const unowned = used.without(owned, FEW)
+    const clusters = unowned.clusters.map(cluster => `cluster ${cluster}`)
+    if (unowned.count > 0) tally.add('NTFS_UNOWNED_CLUSTERS', unownedTold, clusters, unowned.count)
+    const free = owned.without(used, 0).count
+    if (free > 0) tally.add('NTFS_OWNED_BUT_FREE', freeTold, [], free)
+    window.needsRecords = free > 0
+    used.set(0, this.#bootClusters)
+    used.add(owned)
+    this.unionCount += used.count()
+  }
+
+  #problems(window: Window): OwnershipProblems {
+    const tally = this.#tally
+    return {
+      damaged(record, problem) {
+        // Every window meets the same records.
+        if (window.first === 0) tally.add('NTFS_DAMAGED_RECORDS', damagedTold, [`record ${record}: ${problem}`])
+      },
+      free(record, cluster) {
+        // Only the example: clusters are counted when all are known.
+        tally.add('NTFS_OWNED_BUT_FREE', freeTold, [`cluster ${cluster} of record ${record}`], 0)
+      },
+      shared: (record, from, to) => {
+        tally.add('NTFS_CROSS_LINKED', sharedTold, [`clusters ${from} to ${to - 1} of record ${record}`])
+        if (this.#shared.length < MAX_SHARED) this.#shared.push({ from, to })
+        else this.#sharedOverflow = true
+      },
+    }
+  }
+
+  #objection({ runs }: Candidate): string | undefined {
+    if (!this.#mft.complete) return 'may share clusters with files in the part of $MFT that was not found'
+    if (this.#sharedOverflow) return 'may share clusters with other files: too many clusters have two owners'
+    for (const { lcn, length } of runs.allocated()) {
+      if (lcn < this.#bootClusters) return 'lies where the volume has its boot sector'
+      const shared = this.#shared.find(({ from, to }) => from < lcn + length && to > lcn)
+      if (shared !== undefined) return `shares cluster ${Math.max(lcn, shared.from)} with another file`
+    }
+    return undefined
+  }
+}
+
+const unownedTold = (count: number) =>
+  `${count} clusters are marked used in $Bitmap but belong to no file; they are copied`
+const freeTold = (count: number) => `${count} clusters belong to files but are marked free in $Bitmap; they are copied`
+const damagedTold = (count: number) => `${count} file records are damaged`
+const sharedTold = (count: number) => `${count} runs of clusters belong to two files`
+
+/** Objects when $Bitmap has a cluster of the file as free. Bad clusters may be either, since nobody reads them. */
+function objectToFree(candidate: Candidate, used: ClusterBitmap): void {
+  if (candidate.reason === 'bad-clusters') return
+  for (const { lcn, length } of candidate.runs.allocated()) {
+    const [from, to] = [Math.max(lcn, used.first), Math.min(lcn + length, used.end)]
+    const free = used.nextFree(from, to)
+    if (free < to) candidate.objection ??= `owns cluster ${free}, which is marked free in $Bitmap`
+  }
+}
+
+function windowsOf(clusterCount: number): Window[] {
+  const windows: Window[] = []
+  for (let first = 0; first < clusterCount; first += WINDOW_CLUSTERS) {
+    windows.push({ first, end: Math.min(first + WINDOW_CLUSTERS, clusterCount), needsRecords: false })
+  }
+  return windows
+}
