@@ -35,7 +35,7 @@ function rangesOf(bytes: Iterable<number>): Range[] {
   return list
 }
 
-const holds = <T extends unknown[]>(...args: Parameters<typeof fc.property<T>>) =>
+const holds = <T extends [unknown, ...unknown[]]>(...args: Parameters<typeof fc.property<T>>) =>
   fc.assert(fc.property(...args), { numRuns: 500 })
 
 describe('ranges', () => {
