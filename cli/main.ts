@@ -8,7 +8,11 @@ import { packageVersion } from './version.ts'
 /** Each command is loaded when it is asked for, or all of them for the help page: starting stays fast. */
 const COMMANDS: Readonly<Record<string, () => Promise<{ default: DefinedCommand }>>> = {
   capture: () => import('./commands/capture.ts'),
+  check: () => import('./commands/check.ts'),
+  create: () => import('./commands/create.ts'),
   info: () => import('./commands/info.ts'),
+  inspect: () => import('./commands/inspect.ts'),
+  map: () => import('./commands/map.ts'),
   verify: () => import('./commands/verify.ts'),
 }
 

@@ -10,6 +10,8 @@ export {
   captureDisk,
   planCapture,
 } from './copy/capture.ts'
+/** A new empty image. */
+export { type CreatedImage, type CreateImageOptions, createImage } from './copy/create-image.ts'
 /** What a disk or an image is and holds. */
 export { type DiskDescription, describeDisk } from './copy/describe-disk.ts'
 export type { Manifest } from './copy/manifest.ts'
@@ -39,5 +41,15 @@ export {
 } from './errors.ts'
 /** Something worth knowing that did not stop the work. */
 export type { Finding } from './finding.ts'
+/** Where on its disk an image has blocks. */
+export { type BlockMap, mapBlocks } from './vhdx/block-map.ts'
+/** Whether an image keeps every rule of its format. */
+export { type CheckOptions, type CheckResult, checkVhdx } from './vhdx/check.ts'
+export { type Inspection, type InspectOptions, inspectVhdx } from './vhdx/inspect.ts'
+export type { Problem } from './vhdx/rules.ts'
+/** Every structure of an image, with its place and its fields. */
+export type { InspectedField, InspectedStructure } from './vhdx/structure-view.ts'
+/** The disk in an image. */
+export { type BlockStates, VhdxDevice } from './vhdx/vhdx-device.ts'
 /** What of a volume is left out, and why. */
 export { LEFT_OUT_REASONS, type LeftOut, type LeftOutReason } from './volume/volume.ts'

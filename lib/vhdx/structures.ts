@@ -40,7 +40,9 @@ export async function readStructures(file: ByteSource): Promise<VhdxStructures> 
   const { current } = headers
   const nothing = { regionTables: undefined, areas: [], metadataRegion: undefined, geometry: undefined }
   // Neither identifier nor header: this is no VHDX file, and more words about it would only hide that.
-  if (creator === undefined && current === undefined) return { creator, headers, ...nothing, problems }
+  if (creator === undefined && current === undefined) {
+    return { creator, headers, ...nothing, problems: problems.slice(0, 1) }
+  }
 
   if (current !== undefined && isDirty(current.header)) reportDirty(reader, current)
   const regionTables = await readRegionTables(reader)

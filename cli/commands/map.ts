@@ -1,0 +1,77 @@
+import { type BlockMap, type BlockStates, FileDevice, formatSize, mapBlocks, VhdxDevice } from '../../lib/index.ts'
+import { defineCommand, outputOptions } from '../command.ts'
+import { ExitCode } from '../exit-code.ts'
+import { Output } from '../output.ts'
+
+const COLUMNS = 64
+const ROWS = 16
+
+/** From nothing to everything. A cell with anything in it never looks like one with nothing. */
+const UNICODE_SHADES = ['·', '░', '▒', '▓', '█']
+const ASCII_SHADES = ['.', '-', '+', '*', '#']
+
+export default defineCommand({
+  command: 'map <image>',
+  describe: 'Which blocks of the disk are in the file, as a picture or as ranges',
+  builder: yargs =>
+    yargs
+      .positional('image', { type: 'string', demandOption: true, describe: 'A VHDX' })
+      .option('ranges', { type: 'boolean', default: false, describe: 'List the states of all blocks as ranges' })
+      .option('ascii', { type: 'boolean', default: !isUtf8(), describe: 'Draw with ASCII characters' })
+      .options(outputOptions)
+      .example('$0 map sda.vhdx', 'A picture of the disk')
+      .example('$0 map sda.vhdx --json', 'A line of JSON for each range, then a summary'),
+  handler: async args => {
+    const output = new Output(args)
+    await using file = await FileDevice.open(args.image)
+    const disk = await VhdxDevice.open(file)
+    if (args.ranges || args.json) {
+      for await (const range of disk.blockStates()) output.result(rangeOf(range, disk), () => rangeText(range, disk))
+    }
+    const map = await mapBlocks(disk, COLUMNS * ROWS)
+    const { blockSize, blockCount } = disk.geometry
+    const summary = { type: 'summary', virtualSize: disk.size, blockSize, blockCount, blocks: map.blocks }
+    output.result(summary, () => (args.ranges ? countsText(map) : picture(disk, map, args.ascii)))
+    return ExitCode.done
+  },
+})
+
+function rangeOf({ block, count, state }: BlockStates, { size, geometry: { blockSize } }: VhdxDevice) {
+  const offset = block * blockSize
+  return { type: 'range', offset, length: Math.min(count * blockSize, size - offset), block, count, state }
+}
+
+function rangeText(range: BlockStates, disk: VhdxDevice): string {
+  const { offset, length, state, block, count } = rangeOf(range, disk)
+  return `${String(offset).padStart(15)}  ${formatSize(length).padStart(10)}  ${state.padEnd(16)}  block ${block}, ${count} in all`
+}
+
+function picture(disk: VhdxDevice, map: BlockMap, ascii: boolean): string {
+  const shades = ascii ? ASCII_SHADES : UNICODE_SHADES
+  const blocksPerCell = disk.geometry.blockCount / map.cells.length
+  const rows = Math.ceil(map.cells.length / COLUMNS)
+  const lines = Array.from({ length: rows }, (_, row) => {
+    const offset = row * COLUMNS * blocksPerCell * disk.geometry.blockSize
+    const cells = map.cells.slice(row * COLUMNS, (row + 1) * COLUMNS)
+    return `${formatSize(offset).padStart(10)}  ${cells.map(share => shadeOf(share, shades)).join('')}`
+  })
+  const cell = `a cell is ${formatSize(blocksPerCell * disk.geometry.blockSize)}`
+  const legend = `${shades[0]} nothing  ${shades[1]} to 1/3  ${shades[2]} to 2/3  ${shades[3]} more  ${shades[4]} all`
+  return [...lines, '', `${legend}; ${cell} of the disk`, countsText(map)].join('\n')
+}
+
+function shadeOf(share: number, shades: readonly string[]): string {
+  if (share === 0) return shades[0]!
+  return share === 1 ? shades[4]! : shades[1 + Math.floor(share * 3)]!
+}
+
+function countsText({ blocks }: BlockMap): string {
+  const counts = Object.entries(blocks).filter(([, count]) => count > 0)
+  return `blocks: ${counts.map(([state, count]) => `${count} ${state}`).join(', ')}`
+}
+
+/** Whether the terminal is likely to show block characters. */
+function isUtf8(): boolean {
+  const locale = process.env.LC_ALL || process.env.LC_CTYPE || process.env.LANG || ''
+  return process.platform === 'win32' || /utf-?8/i.test(locale)
+}

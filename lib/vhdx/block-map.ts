@@ -1,0 +1,36 @@
+/** Where on the disk the blocks of an image lie that are really there: shares of equal parts, for a picture. */
+import { FULLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
+import type { BlockStates, VhdxDevice } from './vhdx-device.ts'
+
+export interface BlockMap {
+  /** For each part of the disk, from its start, the share of its blocks that is in the file: 0 to 1. */
+  readonly cells: readonly number[]
+  /** How many blocks are in each state. */
+  readonly blocks: Readonly<Record<PayloadState, number>>
+}
+
+/** Divides the disk into `cellCount` parts, or one per block where it has fewer, and reads the whole BAT. */
+export async function mapBlocks(disk: VhdxDevice, cellCount: number): Promise<BlockMap> {
+  const { blockCount } = disk.geometry
+  const cells = new Array<number>(Math.min(cellCount, blockCount)).fill(0)
+  const blocks = Object.fromEntries(PAYLOAD_STATES.map(state => [state, 0])) as Record<PayloadState, number>
+  for await (const run of disk.blockStates()) {
+    blocks[run.state] += run.count
+    if (run.state === PAYLOAD_STATES[FULLY_PRESENT]) addRun(cells, blockCount, run)
+  }
+  const lengthOf = (cell: number) =>
+    startOf(cell + 1, cells.length, blockCount) - startOf(cell, cells.length, blockCount)
+  return { cells: cells.map((present, cell) => present / lengthOf(cell)), blocks }
+}
+
+/** The first block of `cell`. */
+const startOf = (cell: number, cellCount: number, blockCount: number) => Math.ceil((cell * blockCount) / cellCount)
+
+function addRun(cells: number[], blockCount: number, { block, count }: BlockStates): void {
+  const end = block + count
+  for (let cell = Math.floor((block * cells.length) / blockCount); cell < cells.length; cell++) {
+    const start = startOf(cell, cells.length, blockCount)
+    if (start >= end) return
+    cells[cell]! += Math.min(end, startOf(cell + 1, cells.length, blockCount)) - Math.max(block, start)
+  }
+}
