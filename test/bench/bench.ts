@@ -3,7 +3,7 @@
  * Every program reads from the page cache and is done when its output is on the disk. They take turns, so that what the
  * machine does besides falls on all of them. As root, with ntfs-3g, partclone, qemu-utils, gdisk and dosfstools.
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createReadStream, existsSync, readFileSync } from 'node:fs'
 import { mkdir, rm, stat } from 'node:fs/promises'
 import { cpus, release, totalmem, type } from 'node:os'
@@ -77,14 +77,14 @@ async function warm(path: string): Promise<void> {
 async function install(folder: string): Promise<string> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: repository, stdio: 'pipe' })
+  await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: repository, timeout: 300_000 })
   const { name, version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'))
   const pack = join(folder, `${name}-${version}.tgz`)
-  execFileSync('npm', ['install', '--silent', '--prefix', folder, '--global', pack], { stdio: 'pipe' })
+  await run('npm', ['install', '--silent', '--prefix', folder, '--global', pack], { timeout: 300_000 })
   return join(folder, 'lib/node_modules', name, 'cli/bin.js')
 }
 
-const summaryOf = (stdout: string) => JSON.parse(stdout.trim().split('\n').at(-1)!)
+const lastLine = (stdout: string) => JSON.parse(stdout.trim().split('\n').at(-1)!)
 
 /** Takes turns and prints a line as each run ends. */
 async function race(programs: readonly Program[], rounds: number): Promise<Map<Program, Measured[]>> {
@@ -124,9 +124,7 @@ async function main(): Promise<void> {
   await extractVolume(place, volume)
   await Promise.all([warm(disk), warm(volume)])
 
-  const plan = summaryOf(
-    execFileSync('node', [vhdx, 'capture', disk, path('x.vhdx'), '--dry-run', '--json']).toString(),
-  )
+  const plan = lastLine((await run('node', [vhdx, 'capture', disk, path('x.vhdx'), '--dry-run', '--json'])).stdout)
   const blocks = Math.ceil(plan.usedBytes / (4 * 1024 ** 2))
   const [ours, ...peers]: Program[] = [
     {
