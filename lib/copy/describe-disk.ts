@@ -59,9 +59,9 @@ const RAW_FACTS = {
 } as const
 
 async function vhdxFacts(image: VhdxDevice) {
-  const { blockSize, virtualDiskId, fixed } = image.metadata
+  const { blockSize, virtualDiskId, leaveBlocksAllocated } = image.metadata
   return {
-    type: fixed ? ('fixed' as const) : ('dynamic' as const),
+    type: leaveBlocksAllocated ? ('fixed' as const) : ('dynamic' as const),
     blockSize,
     allocatedBlocks: await image.allocatedBlocks(),
     virtualDiskId,
