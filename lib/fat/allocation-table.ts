@@ -22,6 +22,8 @@ export interface FatCount {
   readonly bad: number
   /** Used by one copy of the FAT and not by another; they count as used. */
   readonly disputed: number
+  /** Of the used ones, those whose entry leads to a cluster that does not exist. */
+  readonly stray: number
 }
 
 /** A state for each cluster from `first` on. */
@@ -29,6 +31,7 @@ interface StateWindow {
   readonly first: number
   readonly states: Uint8Array
   readonly disputed: number
+  readonly stray: number
 }
 
 /** The FAT of a volume, read in windows, however large it is. */
@@ -43,7 +46,7 @@ export class AllocationTable {
 
   /** Counts the clusters of each kind. */
   async count(signal?: AbortSignal): Promise<FatCount> {
-    let [used, bad, disputed] = [0, 0, 0]
+    let [used, bad, disputed, stray] = [0, 0, 0, 0]
     for await (const window of this.#windows()) {
       signal?.throwIfAborted()
       for (const state of window.states) {
@@ -51,8 +54,9 @@ export class AllocationTable {
         else if (state === BAD) bad++
       }
       disputed += window.disputed
+      stray += window.stray
     }
-    return { used, bad, disputed }
+    return { used, bad, disputed, stray }
   }
 
   /** The used clusters, in order. Runs that touch across a window come as two. */
@@ -100,14 +104,11 @@ export class AllocationTable {
       const tables = buffers.map(buffer => buffer.subarray(0, Math.ceil((states.length * width) / 8)))
       const offset = (first * width) / 8
       await Promise.all(tables.map((table, copy) => this.#device.read(liveFats[copy]! + offset, table)))
-      classify(tables[0]!, width, states)
-      let disputed = 0
-      for (const table of tables.slice(1)) {
-        if (!table.equals(tables[0]!)) disputed += unite(states, table, width)
-      }
       // The first two entries belong to no cluster.
-      if (first === 0) states.fill(FREE, 0, 2)
-      yield { first, states, disputed }
+      const from = first === 0 ? 2 : 0
+      const stray = classify(tables[0]!, width, states, from, clusterCount + 1)
+      const isSame = tables.every(table => table.equals(tables[0]!))
+      yield { first, states, stray, disputed: isSame ? 0 : unite(states, tables, width, from) }
     }
   }
 }
@@ -124,22 +125,33 @@ const badMark = (width: FatWidth) => (width === 32 ? 0x0ffffff7 : width === 16 ?
 
 const isEndOfChain = (entry: number, width: FatWidth) => entry > badMark(width)
 
-/** Hot: the state of each entry of `table`. */
-function classify(table: Buffer, width: FatWidth, states: Uint8Array): void {
+/**
+ * Hot: the state of each entry of `table` from `from` on; those before are free. Returns how many of the used ones lead
+ * to no cluster, of which `last` is the last.
+ */
+function classify(table: Buffer, width: FatWidth, states: Uint8Array, from: number, last: number): number {
   const bad = badMark(width)
-  for (let i = 0; i < states.length; i++) {
+  states.fill(FREE, 0, from)
+  let stray = 0
+  for (let i = from; i < states.length; i++) {
     const entry = entryAt(table, width, i)
     states[i] = entry === 0 ? FREE : entry === bad ? BAD : USED
+    if (entry === 1 || (entry > last && entry < bad)) stray++
   }
+  return stray
 }
 
-/** Counts as used what `table`, another copy of the FAT, says is used. Returns in how many places that made a difference. */
-function unite(states: Uint8Array, table: Buffer, width: FatWidth): number {
-  const others = new Uint8Array(states.length)
-  classify(table, width, others)
+/** Marks as used what any of `tables`, copies that differ, says is used. Returns about how many entries they disagree. */
+function unite(states: Uint8Array, tables: readonly Buffer[], width: FatWidth, from: number): number {
+  const bad = badMark(width)
   let disputed = 0
-  for (let i = 0; i < states.length; i++) {
-    if ((states[i] === USED) === (others[i] === USED)) continue
+  for (let i = from; i < states.length; i++) {
+    let votes = 0
+    for (const table of tables) {
+      const entry = entryAt(table, width, i)
+      if (entry !== 0 && entry !== bad) votes++
+    }
+    if (votes === 0 || votes === tables.length) continue
     states[i] = USED
     disputed++
   }

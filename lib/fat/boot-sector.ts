@@ -91,6 +91,13 @@ function check(block: ParameterBlock, layout: FatLayout, size: number): void {
   const sectors = `totalSectors${block.totalSectors16 === 0 ? 32 : 16}` as const
   const maxClusters = width === 32 ? MAX_CLUSTERS_32 : MAX_CLUSTERS_16
   const needed = fatBytesNeeded(layout)
+  const [sectors16, sectors32] = [block.totalSectors16, block.totalSectors32]
+  demand(
+    'totalSectors16',
+    sectors16 === 0 || sectors32 === 0 || sectors16 === sectors32,
+    `0 or ${sectors32}`,
+    sectors16,
+  )
   demand(sectors, volumeSize <= size, `a volume of at most ${size} bytes`, volumeSize)
   demand(sectors, clusterCount > 0, `a volume of more than ${dataOffset} bytes, where its data begins`, volumeSize)
   demand('rootEntryCount', width === 32 || block.rootEntryCount > 0, 'above 0 on FAT12 and FAT16', 0)

@@ -7,7 +7,7 @@ import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { AllocationTable, type FatCount } from './allocation-table.ts'
 import { type FatBootSector, isFat, readBootSector } from './boot-sector.ts'
 import { infoSector } from './format.ts'
-import { clusterOffset, dataEnd, type FatLayout } from './layout.ts'
+import { clusterOffset, dataEnd, type FatLayout, isOversized } from './layout.ts'
 import { hasRealFolder, labelText, type RootDirectory, readRootDirectory } from './root-directory.ts'
 
 /** Of FAT12's state there is only the boot sector's flag. */
@@ -46,6 +46,7 @@ export class FatVolume implements Volume {
     this.findings = [
       ...((state & NO_ERRORS[width]) === NO_ERRORS[width] ? [] : [diskErrors]),
       ...(root.problem === undefined ? [] : [brokenRoot(root.problem)]),
+      ...(isOversized(boot.layout) ? [oversizedFat(boot.layout)] : []),
     ]
   }
 
@@ -169,12 +170,18 @@ const diskErrors: Finding = {
   message: 'the volume is marked as having had read or write errors (entry 1 of the FAT)',
 }
 
+const oversizedFat = ({ fatLength, clusterCount }: FatLayout): Finding => ({
+  code: 'FAT_OVERSIZED',
+  message: `the FAT has ${fatLength} bytes, far more than its ${clusterCount} clusters need: the boot sector may give the volume a wrong size`,
+  details: { fatLength, clusterCount },
+})
+
 const brokenRoot = (problem: string): Finding => ({
   code: 'FAT_ROOT_BROKEN',
   message: `the chain of the root directory ${problem}; the label may be missing`,
 })
 
-function countFindings({ bad, disputed }: FatCount): Finding[] {
+function countFindings({ bad, disputed, stray }: FatCount): Finding[] {
   const findings: Finding[] = []
   if (bad > 0) {
     const message = `${bad} clusters are marked as bad: they hold nothing and are not read`
@@ -183,6 +190,10 @@ function countFindings({ bad, disputed }: FatCount): Finding[] {
   if (disputed > 0) {
     const message = `the copies of the FAT differ about ${disputed} clusters, which are copied as used`
     findings.push({ code: 'FAT_COPIES_DIFFER', message, details: { clusters: disputed } })
+  }
+  if (stray > 0) {
+    const message = `the entries of ${stray} used clusters lead to clusters that do not exist: the FAT is damaged, or the boot sector gives the volume a wrong size`
+    findings.push({ code: 'FAT_ENTRIES_STRAY', message, details: { clusters: stray } })
   }
   return findings
 }

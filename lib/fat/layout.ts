@@ -76,3 +76,10 @@ export const isCluster = (layout: FatLayout, number: number) => number >= 2 && n
 
 /** Bytes that the entries of all clusters take in a FAT, with the two reserved ones in front. */
 export const fatBytesNeeded = ({ width, clusterCount }: FatLayout) => Math.ceil(((clusterCount + 2) * width) / 8)
+
+/** What formatters add to a FAT: Microsoft's formula up to 8 sectors, mkfs.fat what aligns the data to a cluster. */
+const FORMATTERS_MARGIN = 8 * 512
+
+/** Whether the FAT is larger than the clusters and any formatter's habits explain. */
+export const isOversized = (layout: FatLayout) =>
+  layout.fatLength > fatBytesNeeded(layout) + layout.clusterSize + FORMATTERS_MARGIN
