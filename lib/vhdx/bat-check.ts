@@ -84,7 +84,7 @@ export class BatCheck {
   #payloadFlaw(block: number, state: number, reserved: number, mebibyte: number): BatRule | undefined {
     const placeFlaw = state >= FULLY_PRESENT ? this.#claim(mebibyte, this.#blockLength) : undefined
     if (reserved !== 0) return 'BAT_RESERVED_BITS'
-    if (state === NOT_PRESENT) return undefined
+    if (state === NOT_PRESENT) return mebibyte === 0 ? undefined : 'BAT_ABSENT_WITH_PLACE'
     if (state < FULLY_PRESENT) {
       if (state > UNMAPPED) return 'BAT_STATE'
       if (state === ZERO) return mebibyte === 0 ? undefined : 'BAT_ZERO_WITH_PLACE'
@@ -139,6 +139,8 @@ export class BatCheck {
         return { expected: 'in a state the specification knows', actual: `in state ${state}` }
       case 'BAT_ZERO_WITH_PLACE':
         return { expected: 'without a place, for the block is zero', actual: place }
+      case 'BAT_ABSENT_WITH_PLACE':
+        return { expected: 'without a place, for the block is not present', actual: place }
       case 'BAT_PARTIAL':
         return { expected: 'whole, for there is no parent', actual: 'partially present' }
       case 'BAT_BITMAP_PRESENT':

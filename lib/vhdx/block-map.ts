@@ -2,6 +2,7 @@
 import { FULLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
 import type { BlockStates, VhdxDevice } from './vhdx-device.ts'
 
+/** The blocks of an image, as ranges of one state each. */
 export interface BlockMap {
   /** For each part of the disk, from its start, the share of its blocks that is in the file: 0 to 1. */
   readonly cells: readonly number[]

@@ -19,6 +19,7 @@ import { Log } from './log.ts'
 import { type Problem, problem, RULES, type RuleCode, type Severity } from './rules.ts'
 import { readStructures, type VhdxStructures } from './structures.ts'
 
+/** What a check should know beside the file itself. */
 export interface CheckOptions {
   /** Bytes the host's file system has given the file, where that is known: fewer than its size means holes. */
   readonly allocatedBytes?: number | undefined
@@ -26,6 +27,7 @@ export interface CheckOptions {
 
 type BlockCounts = Readonly<Record<PayloadState, number>>
 
+/** What a check found. */
 export interface CheckResult {
   /** What the file says it is; undefined where it cannot be read. */
   readonly image: {

@@ -47,6 +47,7 @@ import {
 } from './structure-view.ts'
 import { readStructures, type VhdxStructures } from './structures.ts'
 
+/** Every structure of a file, readable or not. */
 export interface Inspection {
   readonly fileSize: number
   /** In the order in which a reader needs them. */
@@ -55,6 +56,7 @@ export interface Inspection {
   readonly problems: readonly Problem[]
 }
 
+/** How much to show. */
 export interface InspectOptions {
   /** Shows these entries of the BAT one by one, at most 65536. */
   readonly batEntries?: { readonly first: number; readonly count: number } | undefined

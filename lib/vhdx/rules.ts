@@ -124,6 +124,7 @@ export const RULES = {
   BAT_ON_STRUCTURE: error('2.5.1', MAP_DAMAGED, BAT_CORRUPT),
   BAT_BEYOND_END: error('2.5.1', COPY_AGAIN, BAT_CORRUPT),
   BAT_ZERO_WITH_PLACE: warning('2.5.1.1', `Hyper-V fails to read such blocks. ${REWRITE}`),
+  BAT_ABSENT_WITH_PLACE: warning('2.5.1.1', 'The block may have held data: compare it with a copy of the disk'),
   FIXED_NOT_ALLOCATED: warning('2.6.2.1', `The file cannot hold what its disk promises. ${REWRITE}`),
 
   FILE_ODD_LENGTH: warning('2.1', 'Disk2vhd leaves such files and Windows takes them: nothing to do'),

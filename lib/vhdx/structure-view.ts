@@ -4,6 +4,7 @@ import type { Problem } from './rules.ts'
 
 export type FieldValue = string | number | bigint
 
+/** A field with its place and its value. */
 export interface InspectedField {
   readonly name: string
   /** Absolute byte in the file. */
@@ -11,6 +12,7 @@ export interface InspectedField {
   readonly value: FieldValue
 }
 
+/** A structure with its place and its fields, or why it cannot be read. */
 export interface InspectedStructure {
   readonly name: string
   /** Absolute byte in the file. */
