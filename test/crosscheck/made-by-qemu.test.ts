@@ -10,6 +10,16 @@ import { run, testWith } from '../helpers/tools.ts'
 
 const MiB = 1024 ** 2
 
+/** What check has to say of qemu's files: its region tables require nothing, and it leaves holes. */
+const QEMU_WARNINGS = ['FILE_SPARSE', 'REGION_NOT_REQUIRED']
+
+/** The rules that an image bends, all of which have to be warnings. */
+async function warningsIn(image: string): Promise<string[]> {
+  const { exitCode, stdout } = await vhdx(['check', image, '--json'])
+  expect(exitCode).toBe(3)
+  return Object.keys(JSON.parse(stdout).summary.counts).sort()
+}
+
 for (const subformat of ['dynamic', 'fixed']) {
   for (const blockSize of [1, 8, 256]) {
     testWith(['qemu-img'], `qemu-img → ours: ${subformat}, blocks of ${blockSize} MiB`, async () => {
@@ -32,7 +42,9 @@ for (const subformat of ['dynamic', 'fixed']) {
         blockSize: blockSize * MiB,
         logicalSectorSize: 512,
       })
-      expect(await vhdx(['check', image])).toMatchObject({ exitCode: 0 })
+      // qemu's fixed images lack the blocks of zeros, of which there are none when the whole disk is one block.
+      const lacking = subformat === 'fixed' && blockSize < 70 ? ['FIXED_NOT_ALLOCATED'] : []
+      expect(await warningsIn(image)).toEqual([...QEMU_WARNINGS, ...lacking].sort())
     })
   }
 }
@@ -52,5 +64,5 @@ testWith(['qemu-img', 'qemu-io'], 'qemu-io → ours: written here and there, aro
   }
   const compared = await vhdx(['verify', image, '--against', disk])
   expect(compared).toMatchObject({ exitCode: 0 })
-  expect(await vhdx(['check', image])).toMatchObject({ exitCode: 0 })
+  expect(await warningsIn(image)).toEqual(QEMU_WARNINGS)
 })
