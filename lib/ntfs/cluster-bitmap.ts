@@ -91,45 +91,37 @@ export class ClusterBitmap {
     return found === 0 ? to : Math.min(to, this.#first + i * 32 + lowestBit(found))
   }
 
-  /** How many clusters are used. */
-  count(): number {
-    let count = 0
-    for (const word of this.#words) if (word !== 0) count += word === 0xffffffff ? 32 : bitCount(word)
-    return count
-  }
-
-  /** How many clusters of `from` to `to`, which must lie in the window, are used. */
-  countIn(from: number, to: number): number {
-    let count = 0
-    for (let at = this.nextUsed(from, to); at < to; ) {
-      const end = this.nextFree(at, to)
-      count += end - at
-      at = this.nextUsed(end, to)
-    }
-    return count
-  }
-
-  /** Adds what is used in `other`, which must be at the same window. */
-  add(other: ClusterBitmap): void {
+  /** Adds what is used in `other`, which must be at the same window, and tells how the two differed. */
+  merge(other: ClusterBitmap, few: number): Merged {
     const [mine, others] = [this.#words, other.#words]
-    for (let i = 0; i < mine.length; i++) mine[i]! |= others[i]!
-  }
-
-  /** How many clusters are used here and free in `other`, and the numbers of the first few. */
-  without(other: ClusterBitmap, few: number): { count: number; clusters: number[] } {
-    const [mine, others] = [this.#words, other.#words]
-    const clusters: number[] = []
-    let count = 0
+    const merged = { mine: 0, onlyMine: 0, onlyOther: 0, firstOnlyMine: [] as number[] }
     for (let i = 0; i < mine.length; i++) {
-      let left = mine[i]! & ~others[i]!
-      if (left === 0) continue
-      count += bitCount(left)
-      for (; left !== 0 && clusters.length < few; left &= left - 1) {
-        clusters.push(this.#first + i * 32 + lowestBit(left))
+      const [word, added] = [mine[i]!, others[i]!]
+      if (word === added) {
+        if (word !== 0) merged.mine += bitCount(word)
+        continue
+      }
+      mine[i] = word | added
+      merged.mine += bitCount(word)
+      merged.onlyOther += bitCount(added & ~word)
+      const only = word & ~added
+      merged.onlyMine += bitCount(only)
+      for (let left = only; left !== 0 && merged.firstOnlyMine.length < few; left &= left - 1) {
+        merged.firstOnlyMine.push(this.#first + i * 32 + lowestBit(left))
       }
     }
-    return { count, clusters }
+    return merged
   }
+}
+
+/** How two bitmaps differ. All but the last are numbers of clusters. */
+interface Merged {
+  /** Used in the first one. */
+  readonly mine: number
+  readonly onlyMine: number
+  readonly onlyOther: number
+  /** The first few clusters that are used in the first one only. */
+  readonly firstOnlyMine: readonly number[]
 }
 
 const lowestBit = (word: number) => 31 - Math.clz32(word & -word)

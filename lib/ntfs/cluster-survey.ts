@@ -66,12 +66,24 @@ export class ClusterSurvey {
   async read(window: Window, used: ClusterBitmap): Promise<void> {
     used.moveTo(window.first, window.end)
     await readBitmap(this.#bitmap, used, () => {})
-    used.set(0, this.#bootClusters)
-    if (!window.needsRecords) return
-    const owned = this.newBitmap()
-    owned.moveTo(window.first, window.end)
-    await new OwnedClusters(this.#mft, owned, used, { damaged() {}, free() {}, shared() {} }).scan()
-    used.add(owned)
+    if (window.needsRecords) {
+      const owned = this.newBitmap()
+      owned.moveTo(window.first, window.end)
+      await new OwnedClusters(this.#mft, owned, used, { damaged() {}, free() {}, shared() {} }).scan()
+      used.merge(owned, 0)
+    }
+    this.#addBoot(used)
+  }
+
+  /** Adds the clusters of $Boot, and gives how many of them were not in `used`. */
+  #addBoot(used: ClusterBitmap): number {
+    if (used.first > 0) return 0
+    let added = 0
+    for (let at = used.nextFree(0, this.#bootClusters); at < this.#bootClusters; added++) {
+      used.set(at, at + 1)
+      at = used.nextFree(at, this.#bootClusters)
+    }
+    return added
   }
 
   get #bootClusters(): number {
@@ -87,19 +99,16 @@ export class ClusterSurvey {
       tally.add('NTFS_BITMAP_UNKNOWN', told, [why], count)
     }
     await readBitmap(this.#bitmap, used, onUnknown, signal)
-    this.usedCount += used.count()
     await new OwnedClusters(this.#mft, owned, used, this.#problems(window)).scan(signal)
     for (const candidate of this.#candidates) objectToFree(candidate, used)
 
-    const unowned = used.without(owned, FEW)
-    const clusters = unowned.clusters.map(cluster => `cluster ${cluster}`)
-    if (unowned.count > 0) tally.add('NTFS_UNOWNED_CLUSTERS', unownedTold, clusters, unowned.count)
-    const free = owned.without(used, 0).count
-    if (free > 0) tally.add('NTFS_OWNED_BUT_FREE', freeTold, [], free)
-    window.needsRecords = free > 0
-    used.set(0, this.#bootClusters)
-    used.add(owned)
-    this.unionCount += used.count()
+    const { mine, onlyMine, onlyOther, firstOnlyMine } = used.merge(owned, FEW)
+    const unowned = firstOnlyMine.map(cluster => `cluster ${cluster}`)
+    if (onlyMine > 0) tally.add('NTFS_UNOWNED_CLUSTERS', unownedTold, unowned, onlyMine)
+    if (onlyOther > 0) tally.add('NTFS_OWNED_BUT_FREE', freeTold, [], onlyOther)
+    window.needsRecords = onlyOther > 0
+    this.usedCount += mine
+    this.unionCount += mine + onlyOther + this.#addBoot(used)
   }
 
   #problems(window: Window): OwnershipProblems {

@@ -102,8 +102,9 @@ export class Mft {
    * medium does not give comes as one that is damaged. Throws the signal's reason when it is aborted.
    */
   async *pieces(signal?: AbortSignal): AsyncGenerator<MftPiece, void> {
-    const perPiece = PIECE_SIZE / this.geometry.recordSize
-    const buffers = [Buffer.alloc(PIECE_SIZE), Buffer.alloc(PIECE_SIZE)] as const
+    const { recordSize } = this.geometry
+    const perPiece = Math.min(PIECE_SIZE / recordSize, this.recordCount)
+    const buffers = [Buffer.alloc(perPiece * recordSize), Buffer.alloc(perPiece * recordSize)] as const
     let next = this.#readPiece(0, buffers[0])
     try {
       for (let first = 0, turn = 1; first < this.recordCount; first += perPiece, turn = 1 - turn) {

@@ -66,6 +66,10 @@ export class NtfsVolume implements Volume {
     return new NtfsVolume(mft, tree, learned)
   }
 
+  get sectorSize(): number {
+    return this.geometry.sectorSize
+  }
+
   get clusterSize(): number {
     return this.geometry.clusterSize
   }
