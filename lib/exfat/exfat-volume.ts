@@ -19,6 +19,7 @@ export class ExfatVolume implements Volume {
   readonly fileSystem = 'exFAT'
   readonly label: string | undefined
   readonly clusterSize: number
+  readonly sectorSize: number
   readonly hazards: readonly Finding[]
   readonly findings: readonly Finding[]
   readonly #device: BlockDevice
@@ -38,6 +39,7 @@ export class ExfatVolume implements Volume {
     this.#bitmap = bitmap
     this.label = label
     this.clusterSize = layout.clusterSize
+    this.sectorSize = layout.sectorSize
     this.hazards = hazards
     this.findings = findings
   }

@@ -29,7 +29,8 @@ export async function readRootDirectory(
 ): Promise<RootDirectory> {
   const found: Found = { bitmaps: [undefined, undefined], label: undefined }
   const cluster = Buffer.alloc(layout.clusterSize)
-  const chain = table.chain(layout.rootCluster, Math.max(MAX_DIRECTORY_LENGTH / layout.clusterSize, 1))
+  const limit = Math.min(MAX_DIRECTORY_LENGTH / layout.clusterSize, layout.clusterCount)
+  const chain = table.chain(layout.rootCluster, limit)
   for (;;) {
     const { done, value } = await chain.next()
     if (done) return { ...found, problem: value }

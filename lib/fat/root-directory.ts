@@ -47,7 +47,8 @@ export async function readRootDirectory(
     scan(await readPiece(device, rootOffset, rootLength), found)
     return { ...found, problem: undefined }
   }
-  const chain = table.chain(fat32.rootCluster, Math.max(MAX_DIRECTORY_LENGTH / clusterSize, 1))
+  const limit = Math.min(MAX_DIRECTORY_LENGTH / clusterSize, layout.clusterCount)
+  const chain = table.chain(fat32.rootCluster, limit)
   for (;;) {
     const { done, value } = await chain.next()
     if (done) return { ...found, problem: value }
