@@ -17,10 +17,12 @@ import { ContentHasher, chooseGrain } from './content-hash.ts'
 import { copyWindows } from './copy-windows.ts'
 import { type CopyPlan, type DiskSurvey, planCopy, surveyDisk } from './disk-survey.ts'
 import { globMatcher } from './glob.ts'
+import { HashThread } from './hash-thread.ts'
 import { encodeManifest, MANIFEST_ITEM, type Manifest, type ManifestPartition, manifestPartition } from './manifest.ts'
 import { OutputFile, partialPathOf, refuseExisting } from './output-file.ts'
 import { type ReadErrors, RescuingReader } from './rescuing-reader.ts'
 
+/** What to capture, where to, and how. Sizes are bytes. */
 export interface CaptureOptions {
   /** Path of a disk, a partition, a raw image or a VHDX. */
   readonly source: string
@@ -65,6 +67,7 @@ export interface CapturePlan {
   readonly findings: readonly Finding[]
 }
 
+/** What a capture did. Sizes are bytes. */
 export interface CaptureSummary {
   readonly bytesRead: number
   /** Size of the image. */
@@ -249,7 +252,8 @@ async function captureToSink(
 async function copy(prepared: PreparedCapture, options: CaptureOptions, writer: BlockWriter, started: Date) {
   const { source, survey, plan, geometry } = prepared
   const reader = new RescuingReader(source.disk, options.onReadError)
-  const hasher = new ContentHasher(chooseGrain(plan.grains), geometry.virtualSize)
+  await using thread = new HashThread()
+  const hasher = new ContentHasher(thread, chooseGrain(plan.grains), geometry.virtualSize)
   let done = 0
   options.onProgress?.({ phase: 'copying', done, total: plan.bytes })
   await copyWindows({

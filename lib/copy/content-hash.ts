@@ -3,8 +3,9 @@
  * unit, a grain's hash is the hash of its bytes; where it is larger, the hash of its units' hashes one after another.
  * Grains of zeros only are not listed: all that is not listed must read as zeros.
  */
-import { createHash, type Hash, webcrypto } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { MiB } from '../binary/size.ts'
+import type { HashThread } from './hash-thread.ts'
 
 export const UNIT = MiB
 
@@ -22,13 +23,9 @@ export interface ContentHashes {
   readonly digests: string
 }
 
-/** SHA-256 on a thread of its own; `bytes` may be reused as soon as the call returns, which takes a copy. */
-export async function sha256(bytes: Uint8Array): Promise<Buffer> {
-  return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes))
-}
-
 /** Collects the units of a disk, in order, into the hashes of its grains. */
 export class ContentHasher {
+  readonly #thread: HashThread
   readonly #grain: number
   readonly #diskSize: number
   readonly #stretches: [number, number][] = []
@@ -36,14 +33,19 @@ export class ContentHasher {
   #order: Promise<void> = Promise.resolve()
   #fold: { grain: number; hash: Hash; nextUnit: number } | undefined
 
-  constructor(grain: number, diskSize: number) {
+  /** `grain` and `diskSize` in bytes. */
+  constructor(thread: HashThread, grain: number, diskSize: number) {
+    this.#thread = thread
     this.#grain = grain
     this.#diskSize = diskSize
   }
 
-  /** Unit number `unit`, which is not all zeros. Units come in ascending order. Settles when its hash is counted in. */
+  /**
+   * Unit number `unit`, which is not all zeros; its bytes lie in shared memory. Units come in ascending order. Settles
+   * when its hash is counted in and the bytes may be reused.
+   */
   add(unit: number, bytes: Buffer): Promise<void> {
-    const digest = sha256(bytes)
+    const digest = this.#thread.sha256(bytes)
     const before = this.#order
     this.#order = Promise.all([digest, before]).then(([value]) => this.#take(unit, value))
     return this.#order

@@ -3,6 +3,7 @@ import { createVhdx } from '../vhdx/create.ts'
 import type { ImagePlan, VhdxOptions } from '../vhdx/image-plan.ts'
 import { OutputFile } from './output-file.ts'
 
+/** The image to create. Sizes are bytes. */
 export interface CreateImageOptions extends VhdxOptions {
   /** Replaces what is there. */
   readonly force?: boolean | undefined
@@ -10,6 +11,7 @@ export interface CreateImageOptions extends VhdxOptions {
   readonly onProgress?: (report: { phase: string; done: number; total: number }) => void
 }
 
+/** What was created. Sizes are bytes. */
 export interface CreatedImage extends ImagePlan {
   readonly path: string
   /** Bytes. */

@@ -27,6 +27,7 @@ export interface ManifestPartition {
   readonly usedBytes: number
 }
 
+/** What a capture says of itself: spec-notes/manifest.md has each field. */
 export interface Manifest {
   readonly format: 'vhdx-capture'
   readonly formatVersion: 1

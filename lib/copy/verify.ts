@@ -5,9 +5,10 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, normalizeRanges, type Range } from '../device/ranges.ts'
 import { NotFoundError, OptionError } from '../errors.ts'
 import { openDisk } from '../image/open-disk.ts'
-import { type ContentHashes, isZero, sha256, UNIT, unitLength, zeroUnitDigest } from './content-hash.ts'
+import { type ContentHashes, isZero, UNIT, unitLength, zeroUnitDigest } from './content-hash.ts'
 import { surveyDisk } from './disk-survey.ts'
 import { globMatcher } from './glob.ts'
+import { HashThread, sharedBuffer } from './hash-thread.ts'
 import { type Manifest, readManifest } from './manifest.ts'
 import { mapInOrder } from './map-in-order.ts'
 import { RescuingReader } from './rescuing-reader.ts'
@@ -22,6 +23,7 @@ const PAGE = 4096
 /** The most differences that are listed. */
 const MAX_LISTED = 1_000
 
+/** What to verify, and against what. */
 export interface VerifyOptions {
   readonly image: string
   /** The part of the grains to check, chosen at random: more than 0, at most 1. Default: everything. */
@@ -32,6 +34,7 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** What verifying found. */
 export interface VerifyReport {
   /** Bytes of the disk that were compared. */
   readonly bytesChecked: number
@@ -70,7 +73,8 @@ async function verifyHashes(disk: BlockDevice, hashes: ContentHashes, options: V
   const grains = options.sample === undefined ? withUnlisted(listed, disk, grainSize) : sampleOf(listed, options.sample)
   const total =
     options.sample === undefined ? await dataLength(disk) : Math.ceil(listed.length * options.sample) * grainSize
-  const buffers = makeBuffers(UNIT)
+  await using thread = new HashThread()
+  const buffers = Array.from({ length: IN_FLIGHT }, () => sharedBuffer(UNIT))
   const report = new Differences()
   let folded: { expected: ExpectedGrain; digests: Buffer[]; allZero: boolean } | undefined
 
@@ -89,7 +93,7 @@ async function verifyHashes(disk: BlockDevice, hashes: ContentHashes, options: V
     const bytes = buffers[slot]!.subarray(0, unitLength(unit, disk.size))
     await disk.read(unit * UNIT, bytes)
     const zero = isZero(bytes)
-    return { expected, zero, digest: zero ? zeroUnitDigest(bytes.length) : await sha256(bytes) }
+    return { expected, zero, digest: zero ? zeroUnitDigest(bytes.length) : await thread.sha256(bytes) }
   })
   for await (const { expected, zero, digest } of digested) {
     if (folded?.expected !== expected) {
@@ -186,7 +190,8 @@ async function verifyAgainst(
     )
   }
   const reader = new RescuingReader(source.disk, 'fail')
-  const [wanted, found] = [makeBuffers(WINDOW), makeBuffers(WINDOW)]
+  const makeBuffers = () => Array.from({ length: IN_FLIGHT }, () => Buffer.allocUnsafeSlow(WINDOW))
+  const [wanted, found] = [makeBuffers(), makeBuffers()]
   const report = new Differences()
   const total = (await dataLength(image)) || image.size
   const windows = windowsOfBoth(usedWindows(survey.ranges(), image.size), usedWindows(image.dataRanges(), image.size))
@@ -254,5 +259,3 @@ class Differences {
     return { bytesChecked: this.bytesChecked, differences: this.#ranges, differentBytes: this.#bytes }
   }
 }
-
-const makeBuffers = (length: number) => Array.from({ length: IN_FLIGHT }, () => Buffer.allocUnsafeSlow(length))

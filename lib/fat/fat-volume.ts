@@ -21,6 +21,7 @@ export class FatVolume implements Volume {
   readonly fileSystem: string
   readonly label: string | undefined
   readonly clusterSize: number
+  readonly sectorSize: number
   readonly hazards: readonly Finding[]
   readonly findings: readonly Finding[]
   readonly #device: BlockDevice
@@ -34,13 +35,14 @@ export class FatVolume implements Volume {
     state: number,
     root: RootDirectory,
   ) {
-    const { width, clusterSize } = boot.layout
+    const { width, clusterSize, sectorSize } = boot.layout
     this.#device = device
     this.#boot = boot
     this.#table = table
     this.fileSystem = `FAT${width}`
     this.label = labelText(root.label) ?? labelText(boot.label)
     this.clusterSize = clusterSize
+    this.sectorSize = sectorSize
     const isDirty = boot.isMounted || (state & CLEAN[width]) !== CLEAN[width]
     this.hazards = isDirty ? [dirty(`FAT${width}`)] : []
     this.findings = [

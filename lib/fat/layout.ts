@@ -17,6 +17,7 @@ export interface FatLayout {
   readonly rootLength: number
   /** Of cluster 2, the first. */
   readonly dataOffset: number
+  readonly sectorSize: number
   readonly clusterSize: number
   /** Clusters 2 to `clusterCount` + 1 exist. */
   readonly clusterCount: number
@@ -58,6 +59,7 @@ export function layoutOf(block: ParameterBlock, fields: Fat32Fields): FatLayout 
     rootOffset,
     rootLength,
     dataOffset,
+    sectorSize: bytesPerSector,
     clusterSize,
     clusterCount,
     volumeSize,

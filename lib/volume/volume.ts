@@ -4,6 +4,7 @@ import type { Finding } from '../finding.ts'
 
 /** Why a file's content can be left out: one of four kinds that Windows makes anew, or the user's word. */
 export const LEFT_OUT_REASONS = ['pagefile', 'hiberfil', 'swapfile', 'shadow-copies', 'excluded'] as const
+/** One of `LEFT_OUT_REASONS`. */
 export type LeftOutReason = (typeof LEFT_OUT_REASONS)[number]
 
 /** A file whose content an image need not hold. It stays as a file and reads as zeros. */

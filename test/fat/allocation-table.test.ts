@@ -32,6 +32,7 @@ const layoutWith = (width: FatWidth, entries: number, fatLength: number, copies:
     rootOffset: 0,
     rootLength: 0,
     dataOffset: 0,
+    sectorSize: 512,
     clusterSize: 512,
     clusterCount: entries - 2,
     volumeSize: 0,
