@@ -92,12 +92,15 @@ async function writeTree(folder: string, data: number, files: number): Promise<v
   const largeSize = Math.max(small, Math.floor((data - (files - large) * small) / large))
   const write = async (path: string, size: number, seed: number) => {
     const file = await open(path, 'w')
-    for (let done = 0; done < size; done += MiB) {
-      const length = Math.min(MiB, size - done)
-      const from = (seed * 4099 + done) % (pool.length - length)
-      await file.write(pool, from, length)
+    try {
+      for (let done = 0; done < size; done += MiB) {
+        const length = Math.min(MiB, size - done)
+        const from = (seed * 4099 + done) % (pool.length - length)
+        await file.write(pool, from, length)
+      }
+    } finally {
+      await file.close()
     }
-    await file.close()
   }
 
   const stale = (i: number) => join(folder, `deleted ${i}`)
@@ -109,7 +112,7 @@ async function writeTree(folder: string, data: number, files: number): Promise<v
       const isLarge = i % 1000 === 999
       // 1 to 15 KiB, in no order, and on average 8.
       await write(join(within, `file ${i}.bin`), isLarge ? largeSize : KiB * (1 + ((i * 7) % 15)), i)
-      if (i % staleEvery === 0) await write(stale(i / staleEvery), data / 2 / STALE_FILES, i)
+      if (i % staleEvery === 0) await write(stale(i / staleEvery), Math.floor(data / 2 / STALE_FILES), i)
     }
   }
   for (let i = 0; existsSync(stale(i)); i++) await unlink(stale(i))

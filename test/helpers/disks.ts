@@ -199,7 +199,8 @@ export async function withNtfs<T>(place: Place, use: (mountPoint: string) => Pro
       readOnly,
     )
   } finally {
-    await rmdir(mountPoint)
+    // It stays where unmounting failed, which has thrown already.
+    await rmdir(mountPoint).catch(() => {})
   }
 }
 
