@@ -84,9 +84,13 @@ async function checkLog(file: BlockDevice, { headers: { current }, problems }: V
   ]
 }
 
+/** With one of these broken it is not sure where the BAT lies, or what lies there. */
+const UNSURE_PLACE: readonly RuleCode[] = ['REGION_COUNT', 'REGION_DUPLICATE', 'REGION_PLACE', 'REGION_OVERLAP']
+
 /** Undefined where the BAT cannot be judged. */
 async function checkBat(file: BlockDevice, structures: VhdxStructures): Promise<BatCheck | undefined> {
   const { headers, geometry, areas } = structures
+  if (structures.problems.some(({ code }) => UNSURE_PLACE.includes(code))) return undefined
   const region = structures.regionTables?.bat
   if (geometry === undefined || region === undefined || headers.current === undefined) return undefined
   const needed: Range = { offset: region.offset, length: geometry.batEntryCount * BAT_ENTRY_SIZE }

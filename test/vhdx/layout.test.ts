@@ -33,17 +33,20 @@ describe('sizes of the table', () => {
     [64 * TiB, 1, 67108864, 16384, 67125247, 67125248, 513, 513],
     [64 * TiB, 2, 33554432, 16384, 33570815, 33570816, 257, 257],
     [64 * TiB, 256, 262144, 16384, 278527, 278528, 3, 3],
-  ])('%i bytes in blocks of %i MiB', (size, block, blocks, chunks, dynamic, differencing, dynamicMiB, differencingMiB) => {
-    const ratio = chunkRatio(block * MiB, 512)
-    expect(Math.ceil(blocks / ratio)).toBe(chunks)
-    expect(dynamicEntryCount(blocks, ratio)).toBe(dynamic)
-    expect(differencingEntryCount(blocks, ratio)).toBe(differencing)
-    expect(batRegionLength(dynamic)).toBe(dynamicMiB * MiB)
-    expect(batRegionLength(differencing)).toBe(differencingMiB * MiB)
-    const shape = { virtualSize: size, blockSize: block * MiB, logicalSectorSize: 512, physicalSectorSize: 512 }
-    expect(geometryOf({ ...shape, hasParent: false })).toMatchObject({ blockCount: blocks, batEntryCount: dynamic })
-    expect(geometryOf({ ...shape, hasParent: true })).toMatchObject({ batEntryCount: differencing })
-  })
+  ])(
+    '%i bytes in blocks of %i MiB',
+    (size, block, blocks, chunks, dynamic, differencing, dynamicMiB, differencingMiB) => {
+      const ratio = chunkRatio(block * MiB, 512)
+      expect(Math.ceil(blocks / ratio)).toBe(chunks)
+      expect(dynamicEntryCount(blocks, ratio)).toBe(dynamic)
+      expect(differencingEntryCount(blocks, ratio)).toBe(differencing)
+      expect(batRegionLength(dynamic)).toBe(dynamicMiB * MiB)
+      expect(batRegionLength(differencing)).toBe(differencingMiB * MiB)
+      const shape = { virtualSize: size, blockSize: block * MiB, logicalSectorSize: 512, physicalSectorSize: 512 }
+      expect(geometryOf({ ...shape, hasParent: false })).toMatchObject({ blockCount: blocks, batEntryCount: dynamic })
+      expect(geometryOf({ ...shape, hasParent: true })).toMatchObject({ batEntryCount: differencing })
+    },
+  )
 })
 
 describe('interleaving', () => {
