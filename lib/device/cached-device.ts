@@ -80,9 +80,8 @@ export class CachedDevice extends BlockDevice {
     return this.#change(offset, length, () => this.#base.zero(offset, length))
   }
 
-  /** Forgets what `change` changes before it begins, and after it what was read while it went on. */
+  /** Forgets in the end what `change` changes, with all that was read of it meanwhile. */
   async #change(offset: number, length: number, change: () => Promise<void>): Promise<void> {
-    this.#forget(offset, length)
     try {
       await change()
     } finally {

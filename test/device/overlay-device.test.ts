@@ -3,6 +3,7 @@ import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { OverlayDevice } from '../../lib/device/overlay-device.ts'
 import { StorageError } from '../../lib/errors.ts'
 import { collect } from '../helpers/collect.ts'
+import { GatedDevice } from '../helpers/gated-device.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { sparseDevice } from '../helpers/sparse-device.ts'
 import { describeBlockDevice } from './conformance.ts'
@@ -10,19 +11,6 @@ import { describeBlockDevice } from './conformance.ts'
 describeBlockDevice('OverlayDevice', {
   writable: async content => new OverlayDevice(new MemoryDevice(content, { readOnly: true })),
 })
-
-/** A base that waits with each read until `go`, so that two writes find the same page missing. */
-class SlowDevice extends MemoryDevice {
-  go = () => {}
-  readonly #start = new Promise<void>(resolve => {
-    this.go = resolve
-  })
-
-  protected override async readBytes(offset: number, target: Buffer): Promise<void> {
-    await this.#start
-    await super.readBytes(offset, target)
-  }
-}
 
 describe('OverlayDevice', () => {
   test('never writes its base', async () => {
@@ -34,11 +22,14 @@ describe('OverlayDevice', () => {
   })
 
   test('two writes that need the same page both stay', async () => {
-    const base = new SlowDevice(pattern(8192))
+    const base = new GatedDevice(pattern(8192))
     const overlay = new OverlayDevice(base)
-    const writes = [overlay.write(10, Buffer.from('one')), overlay.write(20, Buffer.from('two'))]
-    base.go()
-    await Promise.all(writes)
+    const [one, two] = [overlay.write(10, Buffer.from('one')), overlay.write(20, Buffer.from('two'))]
+    base.letThrough(0)
+    await one
+    base.letThrough(1)
+    await two
+    base.letThrough(2)
     const expected = pattern(8192)
     expected.write('one', 10)
     expected.write('two', 20)
