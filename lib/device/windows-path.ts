@@ -4,7 +4,8 @@
  * Node sends each path through `path.toNamespacedPath`, which in many versions appends a backslash to a name of one
  * component such as `\\.\PhysicalDrive0`: that opens the root folder of a file system, which fails (nodejs/node 54025).
  * Names below `\\?\GLOBALROOT\` have more components and come through unchanged in every version. A path that is a
- * Buffer skips the function in the versions whose copy of it is written in JavaScript.
+ * Buffer skips the function up to 22.5, whose copy of it is written in JavaScript; the C++ copy of later versions takes
+ * Buffers too (22.14 does so under wine). Wine in turn has nothing below GLOBALROOT.
  */
 
 export const isWindows = process.platform === 'win32'
@@ -16,20 +17,19 @@ export interface WindowsName {
   readonly paths: readonly (string | Buffer)[]
 }
 
-/** The object below `\\.\` or `\\?\` that a bare name stands for, in order of GLOBALROOT path, kind. */
-const BARE_NAMES: readonly [RegExp, WindowsName['kind'], (match: RegExpExecArray) => string][] = [
+/** Names with one component below `\\.\` or `\\?\`, and the device where the name tells it. */
+const BARE_NAMES: readonly [RegExp, WindowsName['kind'], device?: (number: string) => string][] = [
   // Partition0 is the disk itself.
-  [/^PhysicalDrive(\d+)$/i, 'disk', ([, number]) => `Device\\Harddisk${number}\\Partition0`],
-  [/^HarddiskVolume(\d+)$/i, 'volume', ([, number]) => `Device\\HarddiskVolume${number}`],
-  // Links to volumes, whose targets only QueryDosDevice knows. The folder of all such links is GLOBAL??.
-  [/^[a-z]:$/i, 'volume', ([name]) => `GLOBAL??\\${name}`],
-  [/^Volume\{[0-9a-f-]{36}\}$/i, 'volume', ([name]) => `GLOBAL??\\${name}`],
+  [/^PhysicalDrive(\d+)$/i, 'disk', number => `Device\\Harddisk${number}\\Partition0`],
+  [/^HarddiskVolume(\d+)$/i, 'volume', number => `Device\\HarddiskVolume${number}`],
+  [/^[a-z]:$/i, 'volume'],
+  [/^Volume\{[0-9a-f-]{36}\}$/i, 'volume'],
 ]
 
 const PREFIX = /^\\\\[.?]\\/
-const GLOBAL_DISK = /^GLOBALROOT\\Device\\Harddisk\d+\\(Partition0|DR\d+)$/i
+const GLOBAL_DISK = /^GLOBALROOT\\(Device\\Harddisk\d+\\(Partition0|DR\d+)|GLOBAL\?\?\\PhysicalDrive\d+)$/i
 const GLOBAL_VOLUME =
-  /^GLOBALROOT\\(Device\\(HarddiskVolume(ShadowCopy)?\d+|Harddisk\d+\\Partition\d+)|GLOBAL\?\?\\([a-z]:|Volume\{[0-9a-f-]{36}\}))$/i
+  /^GLOBALROOT\\(Device\\(HarddiskVolume(ShadowCopy)?\d+|Harddisk\d+\\Partition\d+)|GLOBAL\?\?\\([a-z]:|HarddiskVolume\d+|Volume\{[0-9a-f-]{36}\}))$/i
 
 /**
  * What `path` names on Windows. A name of a disk or a volume loses a trailing backslash, which would name the root
@@ -39,11 +39,13 @@ export function windowsName(path: string): WindowsName {
   const raw = path.replaceAll('/', '\\')
   if (PREFIX.test(raw)) {
     const name = raw.slice(4).replace(/\\$/, '')
-    for (const [pattern, kind, target] of BARE_NAMES) {
+    for (const [pattern, kind, device] of BARE_NAMES) {
       const match = pattern.exec(name)
-      if (match !== null) {
-        return { kind, paths: [`\\\\?\\GLOBALROOT\\${target(match)}`, Buffer.from(`\\\\.\\${name}`)] }
-      }
+      if (match === null) continue
+      // GLOBAL?? is the folder of the links that all bare names are.
+      const objects = [...(device === undefined ? [] : [device(match[1]!)]), `GLOBAL??\\${name}`]
+      const paths = objects.map(object => `\\\\?\\GLOBALROOT\\${object}`)
+      return { kind, paths: [...paths, Buffer.from(`\\\\.\\${name}`)] }
     }
     if (GLOBAL_DISK.test(name)) return { kind: 'disk', paths: [raw.slice(0, 4) + name] }
     if (GLOBAL_VOLUME.test(name)) return { kind: 'volume', paths: [raw.slice(0, 4) + name] }

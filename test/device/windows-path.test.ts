@@ -1,3 +1,4 @@
+import { win32 } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { isShadowCopy, windowsName } from '../../lib/device/windows-path.ts'
 
@@ -6,17 +7,21 @@ const GUID = '8d3c91f4-0a2b-4c5d-9e6f-112233445566'
 
 describe('windowsName', () => {
   test.each([
-    ['\\\\.\\PhysicalDrive0', 'disk', `${ROOT}Device\\Harddisk0\\Partition0`, '\\\\.\\PhysicalDrive0'],
-    ['\\\\?\\physicaldrive12', 'disk', `${ROOT}Device\\Harddisk12\\Partition0`, '\\\\.\\physicaldrive12'],
-    ['//./PhysicalDrive3', 'disk', `${ROOT}Device\\Harddisk3\\Partition0`, '\\\\.\\PhysicalDrive3'],
-    ['\\\\.\\PHYSICALDRIVE1\\', 'disk', `${ROOT}Device\\Harddisk1\\Partition0`, '\\\\.\\PHYSICALDRIVE1'],
-    ['\\\\.\\C:', 'volume', `${ROOT}GLOBAL??\\C:`, '\\\\.\\C:'],
-    ['\\\\.\\d:\\', 'volume', `${ROOT}GLOBAL??\\d:`, '\\\\.\\d:'],
-    [`\\\\?\\Volume{${GUID}}`, 'volume', `${ROOT}GLOBAL??\\Volume{${GUID}}`, `\\\\.\\Volume{${GUID}}`],
-    [`\\\\?\\Volume{${GUID}}\\`, 'volume', `${ROOT}GLOBAL??\\Volume{${GUID}}`, `\\\\.\\Volume{${GUID}}`],
-    ['\\\\.\\HarddiskVolume3', 'volume', `${ROOT}Device\\HarddiskVolume3`, '\\\\.\\HarddiskVolume3'],
-  ])('%s is a %s', (path, kind, first, second) => {
-    expect(windowsName(path)).toEqual({ kind, paths: [first, Buffer.from(second)] })
+    ['\\\\.\\PhysicalDrive0', 'disk', ['Device\\Harddisk0\\Partition0', 'GLOBAL??\\PhysicalDrive0']],
+    ['\\\\?\\physicaldrive12', 'disk', ['Device\\Harddisk12\\Partition0', 'GLOBAL??\\physicaldrive12']],
+    ['//./PhysicalDrive3', 'disk', ['Device\\Harddisk3\\Partition0', 'GLOBAL??\\PhysicalDrive3']],
+    ['\\\\.\\PHYSICALDRIVE1\\', 'disk', ['Device\\Harddisk1\\Partition0', 'GLOBAL??\\PHYSICALDRIVE1']],
+    ['\\\\.\\HarddiskVolume3', 'volume', ['Device\\HarddiskVolume3', 'GLOBAL??\\HarddiskVolume3']],
+    ['\\\\.\\C:', 'volume', ['GLOBAL??\\C:']],
+    ['\\\\.\\d:\\', 'volume', ['GLOBAL??\\d:']],
+    [`\\\\?\\Volume{${GUID}}`, 'volume', [`GLOBAL??\\Volume{${GUID}}`]],
+    [`\\\\?\\Volume{${GUID}}\\`, 'volume', [`GLOBAL??\\Volume{${GUID}}`]],
+  ])('%s is a %s', (path, kind, objects) => {
+    const bare = objects.at(-1)!.replace('GLOBAL??\\', '\\\\.\\')
+    const paths = objects.map(object => ROOT + object)
+    expect(windowsName(path)).toEqual({ kind, paths: [...paths, Buffer.from(bare)] })
+    // What this version of Node makes of them.
+    expect(paths.map(name => win32.toNamespacedPath(name))).toEqual(paths)
   })
 
   test.each([
@@ -27,6 +32,8 @@ describe('windowsName', () => {
     [`${ROOT}Device\\HarddiskVolumeShadowCopy12`, 'volume'],
     ['\\\\.\\GLOBALROOT\\Device\\HarddiskVolumeShadowCopy12', 'volume'],
     [`${ROOT}GLOBAL??\\C:`, 'volume'],
+    [`${ROOT}GLOBAL??\\HarddiskVolume3`, 'volume'],
+    [`${ROOT}GLOBAL??\\PhysicalDrive0`, 'disk'],
   ])('%s comes through: a %s', (path, kind) => {
     expect(windowsName(path)).toEqual({ kind, paths: [path] })
     expect(windowsName(`${path}\\`)).toEqual({ kind, paths: [path] })
