@@ -9,6 +9,7 @@ import { freeSpace } from '../platform/free-space.ts'
 import { mountedReadWrite } from '../platform/mounts.ts'
 import { VhdxBuilder } from '../vhdx/builder.ts'
 import { checkVhdx } from '../vhdx/check.ts'
+import { planImage } from '../vhdx/image-plan.ts'
 import { automaticBlockSize, batRegionLength, geometryOf } from '../vhdx/layout.ts'
 import { type ByteSink, VhdxStreamBuilder } from '../vhdx/stream-builder.ts'
 import type { LeftOutReason, Volume } from '../volume/volume.ts'
@@ -150,6 +151,8 @@ async function refuseTarget(target: string, source: OpenedDisk, force: boolean):
 }
 
 async function prepare(source: OpenedDisk, options: CaptureOptions): Promise<PreparedCapture> {
+  // An option that no image can have is said now, not after the survey.
+  planImage({ virtualSize: roundUp(source.disk.size, 512), ...(options.blockSize && { blockSize: options.blockSize }) })
   const mounted = await mountedReadWrite(options.source)
   refuseHazards(mounted, options.force ?? false)
   options.onProgress?.({ phase: 'surveying', done: 0, total: 0 })

@@ -48,6 +48,7 @@ export async function copyWindows(job: CopyJob): Promise<void> {
       slot.busy.catch(() => {})
     }
     for (const slot of slots) await slot.busy
+    job.signal?.throwIfAborted()
     await job.writer.finish()
   } finally {
     await Promise.allSettled(slots.map(slot => slot.busy))
