@@ -1,6 +1,6 @@
 /** A command is one file with four parts in one order: name and help, options, checks, one call into the library. */
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs'
-import type { ExitCode } from './exit-code.ts'
+import { EXIT_CODE_HELP, type ExitCode } from './exit-code.ts'
 
 /** Where `main` finds what the handler came to: yargs itself hands no value back. */
 export interface Outcome {
@@ -23,6 +23,7 @@ export function defineCommand<A>(command: Command<A>): DefinedCommand {
   return outcome => {
     const module: CommandModule<object, A> = {
       ...command,
+      builder: yargs => command.builder(yargs.epilogue(EXIT_CODE_HELP)),
       handler: async args => {
         outcome.exitCode = await command.handler(args)
       },

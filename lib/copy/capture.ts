@@ -6,6 +6,7 @@ import type { Finding } from '../finding.ts'
 import { type OpenedDisk, openDisk } from '../image/open-disk.ts'
 import type { Partition } from '../partition/partition-table.ts'
 import { freeSpace } from '../platform/free-space.ts'
+import { hostFileSystem } from '../platform/host-file-system.ts'
 import { mountedReadWrite } from '../platform/mounts.ts'
 import { VhdxBuilder } from '../vhdx/builder.ts'
 import { checkVhdx } from '../vhdx/check.ts'
@@ -152,7 +153,10 @@ async function refuseTarget(target: string, source: OpenedDisk, force: boolean):
 
 async function prepare(source: OpenedDisk, options: CaptureOptions): Promise<PreparedCapture> {
   // An option that no image can have is said now, not after the survey.
-  planImage({ virtualSize: roundUp(source.disk.size, 512), ...(options.blockSize && { blockSize: options.blockSize }) })
+  planImage({
+    virtualSize: roundUp(source.disk.size, 512),
+    ...(options.blockSize !== undefined && { blockSize: options.blockSize }),
+  })
   const mounted = await mountedReadWrite(options.source)
   refuseHazards(mounted, options.force ?? false)
   options.onProgress?.({ phase: 'surveying', done: 0, total: 0 })
@@ -213,12 +217,12 @@ async function captureToFile(
   const { geometry, plan } = prepared
   await refuseFullTarget(target, imageSize(geometry, plan.exactBlocks))
   await using output = await OutputFile.create(target, { overwrite: options.force ?? false })
-  const builder = await VhdxBuilder.create(output.device, geometry)
+  const builder = await VhdxBuilder.create(output.device, { ...geometry, creator: creatorOf(options) })
   const writer = new FileBlockWriter(output.device, builder)
   const { manifest, reader } = await copy(prepared, options, writer, started)
   options.onProgress?.({ phase: 'flushing', done: 0, total: 0 })
   await builder.finish([{ itemId: MANIFEST_ITEM, data: manifest }])
-  const findings = await checkWritten(output)
+  const findings = [...(await hostFileSystem(target)).findings, ...(await checkWritten(output))]
   options.signal?.throwIfAborted()
   await output.complete()
   for (const finding of findings) options.onFinding?.(finding)
@@ -246,11 +250,18 @@ async function captureToSink(
     },
   }
   const { isTouched: isPresent } = plan
-  const builder = await VhdxStreamBuilder.create(counted, { ...geometry, isPresent, presentCount: plan.blocks })
+  const builder = await VhdxStreamBuilder.create(counted, {
+    ...geometry,
+    creator: creatorOf(options),
+    isPresent,
+    presentCount: plan.blocks,
+  })
   const { manifest, reader } = await copy(prepared, options, new StreamBlockWriter(builder, isPresent), started)
   await builder.finish([{ itemId: MANIFEST_ITEM, data: manifest }])
   return { bytesRead: reader.bytesRead, bytesWritten, blocks: plan.blocks, readErrors: reader.errors, findings: [] }
 }
+
+const creatorOf = ({ tool }: CaptureOptions) => `${tool.name} ${tool.version}`
 
 async function copy(prepared: PreparedCapture, options: CaptureOptions, writer: BlockWriter, started: Date) {
   const { source, survey, plan, geometry } = prepared
