@@ -3,13 +3,14 @@ import { MiB, TiB } from '../binary/size.ts'
 import { endOf } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
 import type { BatPage } from './bat.ts'
-import { mebibyteAt, reservedBitsAt, stateAt } from './bat-entry.ts'
+import { highAt, isEmptyPage, lowAt, mebibyteOf, reservedBitsOf, stateOf } from './bat-entry.ts'
 import {
   BAT_ENTRY_SIZE,
   BITMAP_PRESENT,
   FULLY_PRESENT,
   NOT_PRESENT,
   PARTIALLY_PRESENT,
+  UNDEFINED,
   UNMAPPED,
   ZERO,
 } from './format.ts'
@@ -61,52 +62,67 @@ export class BatCheck {
   /** Takes the next entries of the table. Hot: up to 67 million of them. */
   page({ index, bytes }: BatPage): void {
     const { chunkRatio } = this.#geometry
+    const entryCount = bytes.length / BAT_ENTRY_SIZE
     let block = blockOfEntry(index, chunkRatio)
+    if (this.#partialBlock === undefined && isEmptyPage(bytes)) {
+      this.states[NOT_PRESENT]! += blockOfEntry(index + entryCount, chunkRatio) - block
+      return
+    }
     let untilBitmap = chunkRatio - (index % (chunkRatio + 1))
-    for (let at = 0; at < bytes.length; at += BAT_ENTRY_SIZE) {
-      const [state, reserved, mebibyte] = [stateAt(bytes, at), reservedBitsAt(bytes, at), mebibyteAt(bytes, at)]
+    for (let n = 0; n < entryCount; n++) {
+      const low = lowAt(bytes, n * BAT_ENTRY_SIZE)
+      const high = highAt(bytes, n * BAT_ENTRY_SIZE)
       if (untilBitmap-- === 0) {
         untilBitmap = chunkRatio
-        const flaw = this.#bitmapFlaw(state, reserved, mebibyte)
-        const chunk = Math.ceil(block / chunkRatio) - 1
-        if (flaw !== undefined) this.#report(flaw, `sector bitmap ${chunk}`, index + at / BAT_ENTRY_SIZE, bytes, at)
+        const flaw = this.#bitmapFlaw(low, high)
+        if (flaw !== undefined) this.#report(flaw, `sector bitmap ${block / chunkRatio - 1}`, index + n, low, high)
         this.#partialBlock = undefined
         continue
       }
-      this.states[state]!++
-      const flaw = this.#payloadFlaw(block, state, reserved, mebibyte)
-      if (flaw !== undefined) this.#report(flaw, `block ${block}`, index + at / BAT_ENTRY_SIZE, bytes, at)
+      this.states[stateOf(low)]!++
+      const flaw = low === 0 && high === 0 ? undefined : this.#payloadFlaw(block, low, high)
+      if (flaw !== undefined) this.#report(flaw, `block ${block}`, index + n, low, high)
       block++
     }
   }
 
   /** The first rule that a payload entry breaks. Takes the block's place in the file. */
-  #payloadFlaw(block: number, state: number, reserved: number, mebibyte: number): BatRule | undefined {
+  #payloadFlaw(block: number, low: number, high: number): BatRule | undefined {
+    const [state, mebibyte] = [stateOf(low), mebibyteOf(low, high)]
     const placeFlaw = state >= FULLY_PRESENT ? this.#claim(mebibyte, this.#blockLength) : undefined
-    if (reserved !== 0) return 'BAT_RESERVED_BITS'
-    if (state === NOT_PRESENT) return mebibyte === 0 ? undefined : 'BAT_ABSENT_WITH_PLACE'
-    if (state < FULLY_PRESENT) {
-      if (state > UNMAPPED) return 'BAT_STATE'
-      if (state === ZERO) return mebibyte === 0 ? undefined : 'BAT_ZERO_WITH_PLACE'
-      // The space of an undefined or unmapped block may be kept for it.
-      if (mebibyte !== 0) this.end = Math.max(this.end, Math.min(mebibyte + this.#blockLength, this.#fileEnd))
-      return undefined
+    if (reservedBitsOf(low) !== 0) return 'BAT_RESERVED_BITS'
+    switch (state) {
+      case NOT_PRESENT:
+        return mebibyte === 0 ? undefined : 'BAT_ABSENT_WITH_PLACE'
+      case ZERO:
+        return mebibyte === 0 ? undefined : 'BAT_ZERO_WITH_PLACE'
+      case UNDEFINED:
+      case UNMAPPED:
+        // The space of such a block may be kept for it.
+        if (mebibyte !== 0) this.end = Math.max(this.end, Math.min(mebibyte + this.#blockLength, this.#fileEnd))
+        return undefined
+      case FULLY_PRESENT:
+        return placeFlaw
+      case PARTIALLY_PRESENT:
+        if (!this.#geometry.hasParent) return 'BAT_PARTIAL'
+        this.#partialBlock ??= block
+        return placeFlaw
+      default:
+        return 'BAT_STATE'
     }
-    if (state === PARTIALLY_PRESENT) {
-      if (!this.#geometry.hasParent) return 'BAT_PARTIAL'
-      this.#partialBlock ??= block
-    }
-    return placeFlaw
   }
 
   /** The first rule that the bitmap entry behind a chunk breaks. */
-  #bitmapFlaw(state: number, reserved: number, mebibyte: number): BatRule | undefined {
-    if (reserved !== 0) return 'BAT_RESERVED_BITS'
-    if (state !== NOT_PRESENT && state !== BITMAP_PRESENT) return 'BAT_BITMAP_STATE'
-    if (state === BITMAP_PRESENT) {
-      return this.#geometry.hasParent ? this.#claim(mebibyte, 1) : 'BAT_BITMAP_PRESENT'
+  #bitmapFlaw(low: number, high: number): BatRule | undefined {
+    if (reservedBitsOf(low) !== 0) return 'BAT_RESERVED_BITS'
+    switch (stateOf(low)) {
+      case NOT_PRESENT:
+        return this.#partialBlock === undefined ? undefined : 'BAT_PARTIAL_NO_BITMAP'
+      case BITMAP_PRESENT:
+        return this.#geometry.hasParent ? this.#claim(mebibyteOf(low, high), 1) : 'BAT_BITMAP_PRESENT'
+      default:
+        return 'BAT_BITMAP_STATE'
     }
-    return this.#partialBlock === undefined ? undefined : 'BAT_PARTIAL_NO_BITMAP'
   }
 
   /** Takes `count` MiB of the file from `first`, or says why they cannot be taken. */
@@ -118,25 +134,25 @@ export class BatCheck {
     return this.#taken.claim(first, count) ? undefined : 'BAT_OVERLAP'
   }
 
-  #report(code: BatRule, entry: string, index: number, bytes: Buffer, at: number): void {
+  #report(code: BatRule, entry: string, index: number, low: number, high: number): void {
     const count = (this.counts.get(code) ?? 0) + 1
     this.counts.set(code, count)
     if (count > MAX_PROBLEMS_PER_RULE) return
     const structure = `VHDX BAT entry of ${entry}`
     const position = this.#batOffset + index * BAT_ENTRY_SIZE
-    this.problems.push(problem(code, { structure, position, ...this.#words(code, bytes, at) }))
+    this.problems.push(problem(code, { structure, position, ...this.#words(code, low, high) }))
   }
 
   /** What a broken rule expected and what the entry says instead. */
-  #words(code: BatRule, bytes: Buffer, at: number): { expected: string; actual: string } {
-    const [state, mebibyte] = [stateAt(bytes, at), mebibyteAt(bytes, at)]
+  #words(code: BatRule, low: number, high: number): { expected: string; actual: string } {
+    const mebibyte = mebibyteOf(low, high)
     const place = `at MiB ${mebibyte}`
     switch (code) {
       case 'BAT_RESERVED_BITS':
-        return { expected: 'without reserved bits', actual: `with ${hex(reservedBitsAt(bytes, at))} in them` }
+        return { expected: 'without reserved bits', actual: `with ${hex(reservedBitsOf(low))} in them` }
       case 'BAT_STATE':
       case 'BAT_BITMAP_STATE':
-        return { expected: 'in a state the specification knows', actual: `in state ${state}` }
+        return { expected: 'in a state the specification knows', actual: `in state ${stateOf(low)}` }
       case 'BAT_ZERO_WITH_PLACE':
         return { expected: 'without a place, for the block is zero', actual: place }
       case 'BAT_ABSENT_WITH_PLACE':

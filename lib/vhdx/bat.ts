@@ -4,7 +4,7 @@
  */
 import { KiB, MiB } from '../binary/size.ts'
 import type { ByteSource } from '../device/block-device.ts'
-import { mebibyteAt, reservedBitsAt, stateAt } from './bat-entry.ts'
+import { highAt, isEmptyPage, lowAt, mebibyteOf, reservedBitsOf, stateOf } from './bat-entry.ts'
 import { BAT_ENTRY_SIZE, FULLY_PRESENT } from './format.ts'
 import { blockOfEntry, type Geometry, payloadEntryIndex } from './layout.ts'
 
@@ -33,7 +33,6 @@ export interface BatPage {
 const PAGE_SIZE = 64 * KiB
 const MAX_PAGES = 64
 const SCAN_SIZE = MiB
-const EMPTY = Buffer.alloc(SCAN_SIZE)
 
 export class Bat {
   readonly #file: ByteSource
@@ -59,12 +58,9 @@ export class Bat {
     const offset = payloadEntryIndex(block, this.#geometry.chunkRatio) * BAT_ENTRY_SIZE
     const page = await this.#page(Math.floor(offset / PAGE_SIZE))
     const at = offset % PAGE_SIZE
-    return {
-      state: stateAt(page, at),
-      reservedBits: reservedBitsAt(page, at),
-      mebibyte: mebibyteAt(page, at),
-      position: this.#offset + offset,
-    }
+    const [low, high] = [lowAt(page, at), highAt(page, at)]
+    const position = this.#offset + offset
+    return { state: stateOf(low), reservedBits: reservedBitsOf(low), mebibyte: mebibyteOf(low, high), position }
   }
 
   /** All entries that are needed, or those of payload blocks `first` to `end - 1` with the bitmap entries among them. */
@@ -136,7 +132,7 @@ function changesIn(
   const changes: { block: number; kind: number }[] = []
   let block = blockOfEntry(index, chunkRatio)
   let untilBitmap = chunkRatio - (index % (chunkRatio + 1))
-  if (isEmpty(bytes)) {
+  if (isEmptyPage(bytes)) {
     const isBitmapOnly = untilBitmap === 0 && bytes.length === BAT_ENTRY_SIZE
     return kindOf(0) === kind || isBitmapOnly ? [] : [{ block, kind: kindOf(0) }]
   }
@@ -146,7 +142,7 @@ function changesIn(
       untilBitmap = chunkRatio
       continue
     }
-    const now = kindOf(bytes.readUInt32LE(at))
+    const now = kindOf(lowAt(bytes, at))
     if (now !== last) changes.push({ block, kind: now })
     last = now
     block++
@@ -156,14 +152,12 @@ function changesIn(
 
 /** Hot: once per entry of the table. */
 function presentIn({ index, bytes }: BatPage, chunkRatio: number): number {
-  if (isEmpty(bytes)) return 0
+  if (isEmptyPage(bytes)) return 0
   let count = 0
   let untilBitmap = chunkRatio - (index % (chunkRatio + 1))
   for (let at = 0; at < bytes.length; at += BAT_ENTRY_SIZE) {
     if (untilBitmap-- === 0) untilBitmap = chunkRatio
-    else if (stateAt(bytes, at) >= FULLY_PRESENT) count++
+    else if (stateOf(lowAt(bytes, at)) >= FULLY_PRESENT) count++
   }
   return count
 }
-
-const isEmpty = (bytes: Buffer) => bytes.equals(EMPTY.subarray(0, bytes.length))

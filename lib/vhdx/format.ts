@@ -190,6 +190,7 @@ export const PAYLOAD_STATES = [
 ] as const
 export type PayloadState = (typeof PAYLOAD_STATES)[number]
 export const NOT_PRESENT = 0
+export const UNDEFINED = 1
 export const ZERO = 2
 export const UNMAPPED = 3
 export const FULLY_PRESENT = 6

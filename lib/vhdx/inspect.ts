@@ -3,7 +3,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { OptionError } from '../errors.ts'
 import { Bat } from './bat.ts'
-import { mebibyteAt, reservedBitsAt, stateAt } from './bat-entry.ts'
+import { highAt, lowAt, mebibyteOf, reservedBitsOf, stateOf } from './bat-entry.ts'
 import {
   BAT_ENTRY_SIZE,
   BITMAP_PRESENT,
@@ -244,7 +244,7 @@ const sequenceFacts = ({ offsets, last }: LogSequence, log: Range): Facts => [
 /** How many blocks are in each state that occurs. */
 async function stateFacts(bat: Bat): Promise<Facts> {
   const counts = new Map<string, number>()
-  for await (const { kind, count } of bat.runs(low => low & 7)) {
+  for await (const { kind, count } of bat.runs(stateOf)) {
     const state = PAYLOAD_STATES[kind]!
     counts.set(state, (counts.get(state) ?? 0) + count)
   }
@@ -252,7 +252,8 @@ async function stateFacts(bat: Bat): Promise<Facts> {
 }
 
 function batEntry(bytes: Buffer, at: number, index: number, chunkRatio: number): { name: string; value: string } {
-  const [state, reserved, mebibyte] = [stateAt(bytes, at), reservedBitsAt(bytes, at), mebibyteAt(bytes, at)]
+  const [low, high] = [lowAt(bytes, at), highAt(bytes, at)]
+  const [state, reserved, mebibyte] = [stateOf(low), reservedBitsOf(low), mebibyteOf(low, high)]
   const block = blockOfEntry(index, chunkRatio)
   const isBitmap = isBitmapEntry(index, chunkRatio)
   const bitmapStates: Readonly<Record<number, string>> = { [NOT_PRESENT]: 'notPresent', [BITMAP_PRESENT]: 'present' }

@@ -5,6 +5,7 @@ import { endOf, intersect, type Range } from '../device/ranges.ts'
 import { ReadOnlyError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { Bat, type BatEntry } from './bat.ts'
+import { stateOf } from './bat-entry.ts'
 import { FULLY_PRESENT, type Header, PARTIALLY_PRESENT, PAYLOAD_STATES, type PayloadState, UNMAPPED } from './format.ts'
 import type { Geometry } from './layout.ts'
 import type { Metadata } from './metadata.ts'
@@ -91,7 +92,7 @@ export class VhdxDevice extends BlockDevice {
 
   /** The states of all blocks, in order, from one page of the BAT to the next. */
   async *blockStates(): AsyncIterable<BlockStates> {
-    for await (const { kind, block, count } of this.#bat.runs(low => low & 7)) {
+    for await (const { kind, block, count } of this.#bat.runs(stateOf)) {
       yield { block, count, state: PAYLOAD_STATES[kind]! }
     }
   }
