@@ -1,0 +1,106 @@
+/** NTFS volumes made by mkntfs and filled through ntfs-3g, and what tests do to them. */
+import { spawn } from 'node:child_process'
+import { mkdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MemoryDevice } from '../../lib/device/memory-device.ts'
+import type { Range } from '../../lib/device/ranges.ts'
+import { NtfsVolume } from '../../lib/ntfs/ntfs-volume.ts'
+import type { UsedSpace, UsedSpaceOptions } from '../../lib/volume/volume.ts'
+import { collect } from '../helpers/collect.ts'
+import { scratch } from '../helpers/folders.ts'
+import { pathOf, run } from '../helpers/run.ts'
+
+export const volumeTools = ['fuse', 'root', 'mkntfs', 'ntfs-3g'] as const
+
+export interface VolumeOptions {
+  /** Bytes, 8 MiB unless told. */
+  readonly size?: number
+  readonly clusterSize?: number
+  readonly sectorSize?: number
+  readonly label?: string
+  /** Files are compressed unless told otherwise. */
+  readonly compressed?: boolean
+}
+
+/** What every byte was before the volume was made, and is where nothing was written since. */
+export const STALE = 0xee
+
+/** Lets mkntfs make a volume in the new file `path`, over a disk full of STALE. */
+export async function makeVolume(path: string, options: VolumeOptions = {}): Promise<void> {
+  const { size = 8 * 1024 ** 2, clusterSize = 4096, sectorSize = 512, label = 'Test', compressed = false } = options
+  await writeFile(path, Buffer.alloc(size, STALE), { flag: 'wx' })
+  const shape = ['-s', `${sectorSize}`, '-c', `${clusterSize}`, '-p', '0', '-H', '0', '-S', '0', '-L', label]
+  await run('mkntfs', ['-F', '-Q', '-q', ...(compressed ? ['-C'] : []), ...shape, path])
+}
+
+/** Mounts the volume in the file `path` for as long as `use` takes, and waits until all is in the file. */
+export async function withMounted(path: string, use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = `${path}.mounted`
+  await mkdir(folder)
+  const below = (await stat(folder)).dev
+  // What it says is thrown away: a test that works in the mount without giving way would let it wait for a reader.
+  const options = 'no_detach,streams_interface=windows,special_files=wsl'
+  const child = spawn(pathOf('ntfs-3g')!, ['-o', options, path, folder], { stdio: 'ignore' })
+  const served = new Promise<void>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', code => (code === 0 ? resolve() : reject(new Error(`ntfs-3g ended with ${code}`))))
+  })
+  try {
+    while ((await stat(folder)).dev === below) await Promise.race([sleep(10), served])
+    try {
+      await use(folder)
+    } finally {
+      await run('umount', [folder])
+    }
+    await served
+  } finally {
+    await rmdir(folder)
+  }
+}
+
+/** `bytes` with zeros but for the `ranges`. */
+export function onlyRanges(bytes: Buffer, ranges: readonly Range[]): Buffer {
+  const copy = Buffer.alloc(bytes.length)
+  for (const { offset, length } of ranges) bytes.copy(copy, offset, offset, offset + length)
+  return copy
+}
+
+/** The bytes of a volume with what `fill` wrote to it. */
+export async function volumeBytes(options: VolumeOptions, fill?: (folder: string) => Promise<void>): Promise<Buffer> {
+  await using files = await scratch()
+  const path = files.path('volume')
+  await makeVolume(path, options)
+  if (fill !== undefined) await withMounted(path, fill)
+  return await readFile(path)
+}
+
+export const openBytes = (bytes: Buffer) => NtfsVolume.open(new MemoryDevice(bytes, { readOnly: true }))
+
+export interface Survey {
+  readonly volume: NtfsVolume
+  readonly space: UsedSpace
+  readonly ranges: readonly Range[]
+  /** Of `findings` of both volume and survey. */
+  readonly codes: readonly string[]
+}
+
+export async function survey(bytes: Buffer, options: UsedSpaceOptions = {}): Promise<Survey> {
+  const volume = await openBytes(bytes)
+  const space = await volume.usedSpace(options)
+  const ranges = await collect(space.ranges())
+  const codes = [...volume.findings, ...space.findings].map(({ code }) => code)
+  return { volume, space, ranges, codes }
+}
+
+/** Where `marker` lies in `bytes`; throws unless it is there once. */
+export function placeOf(bytes: Buffer, marker: string | Buffer): number {
+  const place = bytes.indexOf(marker)
+  if (place < 0 || bytes.indexOf(marker, place + 1) >= 0) throw new Error('the marker is not there exactly once')
+  return place
+}
+
+/** Where the file record `number` begins, in a volume whose $MFT is one run. */
+export function recordPlace(bytes: Buffer, number: number): number {
+  const clusterSize = bytes.readUInt16LE(0x0b) * bytes[0x0d]!
+  return Number(bytes.readBigUInt64LE(0x30)) * clusterSize + number * 1024
+}
