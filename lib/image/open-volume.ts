@@ -1,13 +1,13 @@
 /** The volume on a device, whatever it is. */
 import type { BlockDevice } from '../device/block-device.ts'
-import type { FormatError } from '../errors.ts'
-import { hasLostBootSector } from '../exfat/boot-region.ts'
+import type { FormatError, StorageError } from '../errors.ts'
 import { ExfatVolume } from '../exfat/exfat-volume.ts'
 import { FatVolume } from '../fat/fat-volume.ts'
 import { NtfsVolume } from '../ntfs/ntfs-volume.ts'
 import { partitionRole } from '../partition/types.ts'
 import type { Volume } from '../volume/volume.ts'
 import { probeVolume, VOLUME_HEAD_LENGTH } from './probe.ts'
+import { probeBackup } from './probe-backup.ts'
 import { WholeVolume } from './whole-volume.ts'
 
 /**
@@ -15,7 +15,8 @@ import { WholeVolume } from './whole-volume.ts'
  * which members of dynamic disks and storage pools are known: what they begin with is not a volume of its own.
  *
  * A file system that is not read here is copied whole, with a finding that names it (WHOLE_COPY).
- * Throws FormatError when a file system is recognised and damaged; `damagedVolume` is for callers who go on.
+ * Throws FormatError when a file system is recognised and damaged, StorageError when it cannot be read; `damagedVolume`
+ * is for callers who go on.
  */
 export async function openVolume(device: BlockDevice, typeId = ''): Promise<Volume> {
   const role = partitionRole(typeId)
@@ -23,10 +24,10 @@ export async function openVolume(device: BlockDevice, typeId = ''): Promise<Volu
   if (role === 'storage-spaces') return wholeVolume(device, 'Storage Spaces', 'a member of a storage pool')
   const head = Buffer.alloc(Math.min(VOLUME_HEAD_LENGTH, device.size))
   await device.read(0, head)
-  const name = probeVolume(head)
+  const name = probeVolume(head) ?? (await probeBackup(device, head))
   if (name === 'NTFS') return NtfsVolume.open(device)
   if (name === 'FAT') return FatVolume.open(device)
-  if (name === 'exFAT' || (name === undefined && (await hasLostBootSector(device)))) return ExfatVolume.open(device)
+  if (name === 'exFAT') return ExfatVolume.open(device)
   if (name === 'BitLocker') return wholeVolume(device, name, 'an encrypted BitLocker volume')
   if (name !== undefined) return wholeVolume(device, name, `a volume of type ${name}`)
   if (role === 'microsoft-reserved' || role === 'boot-code') return new WholeVolume(device, 'none', [])
@@ -34,8 +35,8 @@ export async function openVolume(device: BlockDevice, typeId = ''): Promise<Volu
 }
 
 /** A volume whose file system threw `error` when it was read: copied whole, with that as a finding (DAMAGED_FILE_SYSTEM). */
-export function damagedVolume(device: BlockDevice, error: FormatError): Volume {
-  const message = `the file system is damaged, so every sector that is not zero is copied: ${error.message}`
+export function damagedVolume(device: BlockDevice, error: FormatError | StorageError): Volume {
+  const message = `the file system cannot be read, so every sector that is not zero is copied: ${error.message}`
   return new WholeVolume(device, 'unknown', [{ code: 'DAMAGED_FILE_SYSTEM', message, details: error.details }])
 }
 

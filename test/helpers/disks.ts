@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
-import { mkdir, mkdtemp, open, opendir, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -262,7 +262,8 @@ export async function countStale(path: string): Promise<number> {
 /** Every folder and file below `folder` and what is in it, as `path` → `size sha256`, in order of paths. */
 export async function hashTree(folder: string): Promise<Record<string, string>> {
   const found: [string, string][] = []
-  for await (const entry of await opendir(folder, { recursive: true })) {
+  // Not opendir: with `recursive` it loses entries of large folders (nodejs/node 48820).
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
     const name = path.slice(folder.length + 1)
     if (entry.isDirectory()) found.push([name, 'folder'])
