@@ -96,7 +96,11 @@ export async function settleShadowCopies(
   }
   const kept = files.find(({ objection }) => objection !== undefined)
   if (kept !== undefined) return object(`belongs with ${kept.path}`)
-  const catalog = await readShadowCatalog(volume)
+  const catalog = await readShadowCatalog(volume).catch((error: Error) => error)
+  if (catalog instanceof Error) {
+    if (!isDamage(catalog)) throw catalog
+    return object(`may be led to by what cannot be read: ${catalog.message}`)
+  }
   if (catalog === undefined || catalog.offset === 0) return []
   const cluster = Math.floor(catalog.offset / clusterSize)
   const isInside = files.some(({ runs }) => runs.includes(cluster))

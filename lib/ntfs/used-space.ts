@@ -27,6 +27,12 @@ export async function surveyUsedSpace(
   findings.push(...survey.findings)
   for (const { path, objection } of candidates) if (objection !== undefined) findings.push(copied(path, objection))
   const leftOut = candidates.filter(({ objection, runs }) => objection === undefined && runs.clusterCount > 0)
+  for (const { reason, runs } of leftOut) {
+    if (reason !== 'bad-clusters') continue
+    const [count, [first]] = [runs.clusterCount, runs.allocated()]
+    const message = `${count} clusters are marked bad, the first is ${first!.lcn}: they are not read and will be zeros`
+    findings.push({ code: 'NTFS_BAD_CLUSTERS', message, details: { count } })
+  }
   return new NtfsUsedSpace(mft, survey, leftOut, patches, findings)
 }
 

@@ -104,3 +104,46 @@ export function recordPlace(bytes: Buffer, number: number): number {
   const clusterSize = bytes.readUInt16LE(0x0b) * bytes[0x0d]!
   return Number(bytes.readBigUInt64LE(0x30)) * clusterSize + number * 1024
 }
+
+/** The number of the file record whose first name is `name`. $MFT is one run. */
+export function recordOf(bytes: Buffer, name: string): number {
+  for (let number = 24; ; number++) {
+    const record = recordPlace(bytes, number)
+    if (bytes.toString('latin1', record, record + 4) !== 'FILE') throw new Error(`no file record has the name ${name}`)
+    const found = findAttribute(bytes, number, 0x30)
+    if (found === undefined) continue
+    const value = found + bytes.readUInt16LE(found + 0x14)
+    if (bytes.toString('utf16le', value + 0x42, value + 0x42 + 2 * bytes[value + 0x40]!) === name) return number
+  }
+}
+
+/** Where the first attribute of `type` begins in file record `number`. */
+export function attributePlace(bytes: Buffer, number: number, type: number): number {
+  const found = findAttribute(bytes, number, type)
+  if (found === undefined) throw new Error(`record ${number} has no attribute ${type}`)
+  return found
+}
+
+function findAttribute(bytes: Buffer, number: number, type: number): number | undefined {
+  const record = recordPlace(bytes, number)
+  let place = record + bytes.readUInt16LE(record + 0x14)
+  while (bytes.readUInt32LE(place) !== 0xffffffff) {
+    if (bytes.readUInt32LE(place) === type) return place
+    place += bytes.readUInt32LE(place + 4)
+  }
+  return undefined
+}
+
+/** Where the runlist of the unnamed $DATA of record `number` begins. */
+export function runListPlace(bytes: Buffer, number: number): number {
+  const data = attributePlace(bytes, number, 0x80)
+  return data + bytes.readUInt16LE(data + 0x20)
+}
+
+/** Turns the bit of `cluster` in $Bitmap over. $Bitmap is one run. */
+export function flipCluster(bytes: Buffer, cluster: number): void {
+  const runList = runListPlace(bytes, 6)
+  const lengthSize = bytes[runList]! & 15
+  const lcn = bytes.readUIntLE(runList + 1 + lengthSize, bytes[runList]! >>> 4)
+  bytes[lcn * 4096 + (cluster >>> 3)]! ^= 1 << (cluster & 7)
+}
