@@ -26,7 +26,7 @@ const bytes = (name: string, offset: number, magic: string): Signature => ({
 /** Linux puts the swap signature at the end of the first memory page, whatever a page is on that machine. */
 const PAGE_SIZES = [4096, 8192, 16384, 65536]
 
-/** facts: spec-notes/partition-tables.md, "Other volumes". */
+/** spec-notes/partition-tables.md, "Other volumes". */
 const VOLUMES: readonly Signature[] = [
   text('BitLocker', 3, '-FVE-FS-'),
   // BitLocker To Go keeps a FAT boot sector in front, with Microsoft's GUID 4967d63b-2e29-4ad8-8399-f6a339e3d001 in it.

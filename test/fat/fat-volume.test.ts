@@ -70,6 +70,7 @@ describeWith(['mkfs.fat', 'fsck.fat', 'mcopy', 'mdel', 'tsk_recover'], 'made by 
     await using device = await FileDevice.open(path)
     const volume = await FatVolume.open(device)
     expect(volume).toMatchObject({ fileSystem, clusterSize, label: 'MY LABEL', hazards: [], findings: [] })
+    expect(volume.sectorSize).toBe(args.includes('4096') ? 4096 : 512)
     const space = await volume.usedSpace()
     expect(space).toMatchObject({ clusters: { size: clusterSize, ...(await fsck(path)) }, findings: [] })
     const ranges = await collect(space.ranges())
