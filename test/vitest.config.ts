@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
     include: ['test/**/*.test.ts'],
+    reporters: ['default', './test/helpers/skip-reporter.ts'],
     // A Wine prefix in there has a link to the root of the file system.
     exclude: ['test/.cache/**'],
     testTimeout: 120_000,
