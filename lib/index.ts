@@ -41,6 +41,12 @@ export {
 } from './errors.ts'
 /** Something worth knowing that did not stop the work. */
 export type { Finding } from './finding.ts'
+/** Disks, images and volumes by what they hold. */
+export { type OpenDiskOptions, type OpenedDisk, openDisk } from './image/open-disk.ts'
+export { openVolume } from './image/open-volume.ts'
+/** The partitions of a disk. */
+export type { Partition, PartitionTable } from './partition/partition.ts'
+export { readPartitionTable } from './partition/partition-table.ts'
 /** Where on its disk an image has blocks. */
 export { type BlockMap, mapBlocks } from './vhdx/block-map.ts'
 /** Whether an image keeps every rule of its format. */
@@ -51,5 +57,7 @@ export type { Problem } from './vhdx/rules.ts'
 export type { InspectedField, InspectedStructure } from './vhdx/structure-view.ts'
 /** The disk in an image. */
 export { type BlockStates, VhdxDevice } from './vhdx/vhdx-device.ts'
+/** What of a volume has to be copied. */
+export type { Patch, UsedSpace, UsedSpaceOptions, Volume } from './volume/volume.ts'
 /** What of a volume is left out, and why. */
 export { LEFT_OUT_REASONS, type LeftOut, type LeftOutReason } from './volume/volume.ts'

@@ -3,7 +3,7 @@ import { isPowerOfTwo } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, normalizeRanges, type Range, shift, subtractRanges } from '../device/ranges.ts'
 import { SliceDevice } from '../device/slice-device.ts'
-import { type DiskImageError, FormatError } from '../errors.ts'
+import { type DiskImageError, FormatError, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { damagedVolume, openVolume } from '../image/open-volume.ts'
 import { type Partition, type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
@@ -91,16 +91,21 @@ async function surveyVolume(disk: BlockDevice, partition: Partition, options: Su
     options.onVolume?.(partition, volume)
     return { partition, volume, usedSpace: await volume.usedSpace(options) }
   } catch (error) {
-    if (!(error instanceof FormatError)) throw error
+    if (!isDamage(error)) throw error
     if (!options.copyDamagedWhole) throw inPartitionError(error, partition)
     const volume = damagedVolume(device, error)
     return { partition, volume, usedSpace: await volume.usedSpace(options) }
   }
 }
 
-function inPartitionError(error: DiskImageError, { number, offset }: Partition): FormatError {
+/** What is wrong with the volume alone: bytes that break its format, or sectors with its structures that cannot be read. */
+const isDamage = (error: unknown): error is FormatError | StorageError =>
+  error instanceof FormatError || (error instanceof StorageError && error.code !== 'DEVICE_GONE')
+
+function inPartitionError(error: FormatError | StorageError, { number, offset }: Partition): DiskImageError {
   const message = `partition ${number} (at byte ${offset}): ${error.message}. Repair the file system, or copy the partition whole with --force`
-  return new FormatError(error.code, message, { ...error.details, partition: number }, { cause: error })
+  const type = error instanceof FormatError ? FormatError : StorageError
+  return new type(error.code, message, { ...error.details, partition: number }, { cause: error })
 }
 
 function segmentOfVolume({ partition, usedSpace }: SurveyedVolume): Segment {

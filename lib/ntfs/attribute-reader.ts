@@ -1,7 +1,7 @@
 /** The content of an attribute, resident or in any number of extents, as a device. spec-notes/ntfs.md, Sizes. */
 import { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
-import { ReadOnlyError, UnsupportedError } from '../errors.ts'
+import { hex, ReadOnlyError, UnsupportedError } from '../errors.ts'
 import { type Attribute, type AttributeExtent, appendExtent, isCompressed, isEncrypted } from './attribute.ts'
 import type { Geometry } from './boot-sector.ts'
 import { HOLE, RunList } from './run-list.ts'
@@ -96,9 +96,11 @@ export class AttributeReader extends BlockDevice {
   }
 
   #refuseCoded(): void {
+    const { type, position } = this.#first
     const how = isEncrypted(this.#first) ? 'encrypted' : isCompressed(this.#first) ? 'compressed' : undefined
     if (how === undefined) return
-    throw new UnsupportedError('NTFS_CODED_DATA', `cannot read an ${how} file`.replace('an c', 'a c'))
+    const message = `the NTFS attribute ${hex(type)} at byte ${hex(position)} is marked ${how}, which cannot be read`
+    throw new UnsupportedError('NTFS_CODED_CONTENT', message, { type, position })
   }
 
   protected override dataRangesWithin(within: Range): AsyncIterable<Range> {

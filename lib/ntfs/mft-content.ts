@@ -2,7 +2,7 @@
 import type { BlockDevice } from '../device/block-device.ts'
 import { FormatError, formatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { type Attribute, type AttributeExtent, appendExtent } from './attribute.ts'
+import { type Attribute, type AttributeExtent, appendExtent, isCompressed, isEncrypted } from './attribute.ts'
 import { type AttributeListEntry, readAttributeList } from './attribute-list.ts'
 import { AttributeReader } from './attribute-reader.ts'
 import type { Geometry } from './boot-sector.ts'
@@ -21,8 +21,7 @@ export async function openMftContent(
   geometry: Geometry,
   findings: Finding[],
 ): Promise<AttributeReader> {
-  const base = await readBase(volume, geometry, findings)
-  const content = new AttributeReader(volume, geometry, [unnamed(base, AttributeType.data)!])
+  const { base, content } = await readBase(volume, geometry, findings)
   const list = unnamed(base, AttributeType.attributeList)
   try {
     if (list !== undefined) await appendExtensions(volume, geometry, content, list)
@@ -62,36 +61,47 @@ export async function readRecordAt(
 export const mirrorPosition = ({ mftMirrLcn, clusterSize, recordSize }: Geometry, number: number) =>
   mftMirrLcn * clusterSize + number * recordSize
 
-export const mirrorUsed = (number: number, error: Error): Finding => ({
-  code: 'NTFS_MFT_MIRROR_USED',
-  message: `record ${number} of $MFT is damaged, its copy in $MFTMirr was used: ${error.message}`,
-  details: { record: number },
-})
+/** Adds to `findings`, once, that record `number` is read from its copy. */
+export function reportMirrorUsed(findings: Finding[], number: number, error: Error): void {
+  const code = 'NTFS_MFT_MIRROR_USED'
+  if (findings.some(finding => finding.code === code && finding.details?.record === number)) return
+  const message = `record ${number} of $MFT is damaged, its copy in $MFTMirr was used: ${error.message}`
+  findings.push({ code, message, details: { record: number } })
+}
 
-async function readBase(volume: BlockDevice, geometry: Geometry, findings: Finding[]): Promise<FileRecord> {
+/** The base record of $MFT, and as much of the content as it describes. */
+interface Base {
+  readonly base: FileRecord
+  readonly content: AttributeReader
+}
+
+async function readBase(volume: BlockDevice, geometry: Geometry, findings: Finding[]): Promise<Base> {
+  const position = geometry.mftLcn * geometry.clusterSize
   try {
-    return await readMftRecord(volume, geometry, geometry.mftLcn * geometry.clusterSize)
+    const found = await readBaseAt(volume, geometry, position)
+    checkBase(found.content.positionOf(0) === position, position, 'itself the first of $MFT', 'another')
+    return found
   } catch (error) {
     if (!isDamage(error)) throw error
-    const copy = await readMftRecord(volume, geometry, mirrorPosition(geometry, SystemRecord.mft)).catch(() => {
+    const copy = await readBaseAt(volume, geometry, mirrorPosition(geometry, SystemRecord.mft)).catch(() => {
       throw error
     })
-    findings.push(mirrorUsed(SystemRecord.mft, error))
+    reportMirrorUsed(findings, SystemRecord.mft, error)
     return copy
   }
 }
 
-/** Record 0 at byte `position`, seen to be that of $MFT. */
-async function readMftRecord(volume: BlockDevice, geometry: Geometry, position: number): Promise<FileRecord> {
-  const record = await readRecordAt(volume, geometry, SystemRecord.mft, position)
-  const data = unnamed(record, AttributeType.data)
-  if (record.inUse && record.base === undefined && data?.resident === false && data.lowestVcn === 0) return record
-  throw formatError('NTFS_FILE_RECORD', {
-    structure: 'NTFS file record 0',
-    position,
-    expected: "$MFT's, in use and with clusters",
-    actual: 'another',
-  })
+async function readBaseAt(volume: BlockDevice, geometry: Geometry, position: number): Promise<Base> {
+  const base = await readRecordAt(volume, geometry, SystemRecord.mft, position)
+  const data = unnamed(base, AttributeType.data)
+  const isBase = base.inUse && base.base === undefined
+  const isWhole = data?.resident === false && data.lowestVcn === 0 && !isCompressed(data) && !isEncrypted(data)
+  checkBase(isBase && isWhole, position, "$MFT's, in use", 'another')
+  return { base, content: new AttributeReader(volume, geometry, [data!]) }
+}
+
+function checkBase(holds: boolean, position: number, expected: string, actual: string): void {
+  if (!holds) throw formatError('NTFS_FILE_RECORD', { structure: 'NTFS file record 0', position, expected, actual })
 }
 
 async function appendExtensions(

@@ -8,7 +8,7 @@ import type { Geometry } from './boot-sector.ts'
 import { isDamage } from './damage.ts'
 import { decodeFileRecord, type FileRecord } from './file-record.ts'
 import type { FileReference } from './format.ts'
-import { mirrorPosition, mirrorUsed, openMftContent, readRecordAt } from './mft-content.ts'
+import { mirrorPosition, openMftContent, readRecordAt, reportMirrorUsed } from './mft-content.ts'
 import { type MftPiece, markUnreadable } from './record-scan.ts'
 
 /** Bytes of $MFT that a scan reads at once, and holds twice. */
@@ -29,7 +29,6 @@ export class Mft {
   readonly #content: AttributeReader
   readonly #findings: Finding[]
   readonly #cache = new Map<number, FileRecord>()
-  readonly #mirrored = new Set<number>()
 
   private constructor(volume: BlockDevice, geometry: Geometry, content: AttributeReader, findings: Finding[]) {
     this.volume = volume
@@ -85,8 +84,7 @@ export class Mft {
       const copy = await readRecordAt(this.volume, this.geometry, number, position).catch(() => {
         throw error
       })
-      if (!this.#mirrored.has(number)) this.#findings.push(mirrorUsed(number, error))
-      this.#mirrored.add(number)
+      reportMirrorUsed(this.#findings, number, error)
       return copy
     }
   }

@@ -1,5 +1,5 @@
 /** A file: its base record with the records that extend it. spec-notes/ntfs.md, Attribute list. */
-import { FormatError } from '../errors.ts'
+import { formatError } from '../errors.ts'
 import type { Attribute } from './attribute.ts'
 import { readAttributeList } from './attribute-list.ts'
 import { AttributeReader } from './attribute-reader.ts'
@@ -21,13 +21,11 @@ export class NtfsFile {
 
   /**
    * Opens the file whose base record is `reference`, with all of its attributes.
-   * Throws FormatError: NTFS_STALE_REFERENCE, NTFS_NO_BASE_RECORD, and what damaged records throw.
+   * Throws FormatError: NTFS_STALE_REFERENCE, NTFS_MISPLACED_RECORD, and what damaged records throw.
    */
   static async open(mft: Mft, reference: FileReference): Promise<NtfsFile> {
     const base = await mft.record(reference)
-    if (base.base !== undefined) {
-      throw new FormatError('NTFS_NO_BASE_RECORD', `file record ${base.number} is a part of file ${base.base.record}`)
-    }
+    if (base.base !== undefined) throw misplaced(base, 'the base record of a file')
     const list = unnamed(base, AttributeType.attributeList)
     if (list === undefined) return new NtfsFile(mft, base, base.attributes)
     const entries = await readAttributeList(mft.volume, mft.geometry, list)
@@ -36,12 +34,7 @@ export class NtfsFile {
     const attributes = [...base.attributes]
     for (const extension of extensions.values()) {
       const record = await mft.record(extension)
-      if (record.base?.record !== base.number) {
-        throw new FormatError(
-          'NTFS_BAD_EXTENSION',
-          `file record ${record.number} is listed as a part of file ${base.number}, but belongs to ${record.base?.record ?? 'none'}`,
-        )
-      }
+      if (record.base?.record !== base.number) throw misplaced(record, `a part of file ${base.number}, which lists it`)
       // A list in an extension record would lead in circles, and is none.
       attributes.push(...record.attributes.filter(({ type }) => type !== AttributeType.attributeList))
     }
@@ -59,3 +52,12 @@ export class NtfsFile {
     return first === undefined ? undefined : new AttributeReader(this.#mft.volume, this.#mft.geometry, [first, ...rest])
   }
 }
+
+const misplaced = ({ number, position, base }: FileRecord, expected: string) =>
+  formatError('NTFS_MISPLACED_RECORD', {
+    structure: `NTFS file record ${number}`,
+    field: 'base',
+    position,
+    expected,
+    actual: base === undefined ? 'a base record' : `a part of file ${base.record}`,
+  })

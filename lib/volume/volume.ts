@@ -27,6 +27,7 @@ export interface Patch {
   readonly reason: string
 }
 
+/** What to leave out beside free space, and when to stop. */
 export interface UsedSpaceOptions {
   /** Kinds that are copied although they are left out by default. */
   readonly keep?: ReadonlySet<LeftOutReason>
