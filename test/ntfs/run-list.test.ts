@@ -2,36 +2,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { FormatError } from '../../lib/errors.ts'
-import { HOLE, RunCursor, RunList } from '../../lib/ntfs/run-list.ts'
+import { HOLE, type Run, RunCursor, RunList } from '../../lib/ntfs/run-list.ts'
+import { mappingPairs } from './mapping-pairs.ts'
 
 const CLUSTERS = 2 ** 32 - 1
-
-interface Run {
-  lcn: number
-  length: number
-}
-
-/** The fewest bytes of a two's-complement number, or `least` if that is more. */
-function signedBytes(value: bigint, least = 1): number[] {
-  const bytes: number[] = []
-  for (let rest = value; ; rest >>= 8n) {
-    bytes.push(Number(rest & 0xffn))
-    const done = rest >= -128n && rest <= 127n
-    if (done && bytes.length >= least) return bytes
-  }
-}
-
-/** Mapping pairs as NTFS stores them; `wide` bytes at least for every number. */
-function encode(runs: readonly Run[], wide = 1): Buffer {
-  let base = 0n
-  const pairs = runs.flatMap(({ lcn, length }) => {
-    const lengthBytes = signedBytes(BigInt(length), wide)
-    const deltaBytes = lcn === HOLE ? [] : signedBytes(BigInt(lcn) - base, wide)
-    if (lcn !== HOLE) base = BigInt(lcn)
-    return [deltaBytes.length * 16 + lengthBytes.length, ...lengthBytes, ...deltaBytes]
-  })
-  return Buffer.from([...pairs, 0])
-}
 
 function decode(pairs: Buffer, clusterCount = CLUSTERS, lowestVcn = 0) {
   const cursor = new RunCursor(clusterCount)
@@ -56,7 +30,7 @@ describe('a cursor', () => {
     fc.assert(
       fc.property(runs, fc.integer({ min: 1, max: 8 }), fc.nat(1000), (runs, wide, lowest) => {
         const end = runs.reduce((sum, { length }) => sum + length, lowest)
-        expect(decode(encode(runs, wide), CLUSTERS, lowest)).toEqual({ runs, problem: undefined, end })
+        expect(decode(mappingPairs(runs, wide), CLUSTERS, lowest)).toEqual({ runs, problem: undefined, end })
       }),
     )
   })
