@@ -39,11 +39,10 @@ export class BatCheck {
   readonly #fileEnd: number
   readonly #blockLength: number
   readonly #taken: MebibyteSet
-  readonly #structures: MebibyteSet
   /** The first partially present block of the chunk at hand: its bitmap must be present. */
   #partialBlock: number | undefined
 
-  /** `batOffset`: absolute byte of the table. `areas`: where no block may lie. */
+  /** `batOffset`: absolute byte of the table. `areas`: where no block may lie, in order and not overlapping. */
   constructor(fileSize: number, batOffset: number, geometry: Geometry, areas: readonly Area[]) {
     this.#batOffset = batOffset
     this.#geometry = geometry
@@ -51,11 +50,10 @@ export class BatCheck {
     this.#fileEnd = Math.floor(Math.min(fileSize, MAX_FILE_SIZE) / MiB)
     this.#blockLength = geometry.blockSize / MiB
     this.#taken = new MebibyteSet(this.#fileEnd)
-    this.#structures = new MebibyteSet(this.#fileEnd)
     for (const area of areas) {
       const first = Math.min(Math.floor(area.offset / MiB), this.#fileEnd)
       const end = Math.min(Math.ceil(endOf(area) / MiB), this.#fileEnd)
-      for (let mebibyte = first; mebibyte < end; mebibyte++) this.#structures.claim(mebibyte, 1)
+      for (let mebibyte = first; mebibyte < end; mebibyte++) this.#taken.claim(mebibyte, 1)
     }
   }
 
@@ -130,8 +128,8 @@ export class BatCheck {
     const end = first + count
     if (end > this.#fileEnd) return 'BAT_BEYOND_END'
     if (end > this.end) this.end = end
-    if (this.#structures.touches(first, count)) return 'BAT_ON_STRUCTURE'
-    return this.#taken.claim(first, count) ? undefined : 'BAT_OVERLAP'
+    if (this.#taken.claim(first, count)) return undefined
+    return this.#areaAt(first, count) === undefined ? 'BAT_OVERLAP' : 'BAT_ON_STRUCTURE'
   }
 
   #report(code: BatRule, entry: string, index: number, low: number, high: number): void {
@@ -166,15 +164,25 @@ export class BatCheck {
       case 'BAT_BEYOND_END':
         return { expected: `inside the file of ${this.#fileEnd} whole MiB`, actual: place }
       case 'BAT_ON_STRUCTURE':
-        return { expected: 'in free space', actual: `${place}, on the ${this.#areaAt(mebibyte)}` }
+        return {
+          expected: 'in free space',
+          actual: `${place}, on the ${this.#areaAt(mebibyte, this.#blockLength)?.name}`,
+        }
       case 'BAT_OVERLAP':
         return { expected: 'in free space', actual: `${place}, where another block lies` }
     }
   }
 
-  #areaAt(mebibyte: number): string | undefined {
-    const [start, end] = [mebibyte * MiB, (mebibyte + this.#blockLength) * MiB]
-    return this.#areas.find(area => area.offset < end && endOf(area) > start)?.name
+  /** The area that `count` MiB from `first` touch: the last one that begins before their end, or none. */
+  #areaAt(first: number, count: number): Area | undefined {
+    let [low, high] = [0, this.#areas.length]
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      if (this.#areas[middle]!.offset < (first + count) * MiB) low = middle + 1
+      else high = middle
+    }
+    const area = this.#areas[low - 1]
+    return area !== undefined && endOf(area) > first * MiB ? area : undefined
   }
 }
 

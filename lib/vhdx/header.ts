@@ -1,12 +1,11 @@
 /** The two headers and the choice of the current one, [MS-VHDX] 2.2.2. */
-import { crc32cWithout } from '../binary/crc32c.ts'
 import { NIL_GUID } from '../binary/guid.ts'
 import { MiB } from '../binary/size.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
 import { HEADER_POSITIONS, HEADER_SIZE, type Header, header } from './format.ts'
 import type { Breach } from './rules.ts'
-import type { StructureReader } from './structure-reader.ts'
+import { flawOf, type StructureReader } from './structure-reader.ts'
 
 export interface HeaderCopy {
   readonly position: number
@@ -38,22 +37,12 @@ export const logOf = (current: Header): Range => ({ offset: current.logOffset, l
 async function readCopy(reader: StructureReader, position: number): Promise<HeaderCopy> {
   const bytes = await reader.read(header.name, { offset: position, length: HEADER_SIZE })
   if (bytes === undefined) return { position, bytes, header: undefined }
-  const flaw = flawOf(bytes)
+  const flaw = flawOf(header, bytes)
   if (flaw !== undefined) {
     reader.report('HEADER_COPY_BAD', { structure: header.name, position, ...flaw })
     return { position, bytes, header: undefined }
   }
   return { position, bytes, header: reader.decode(header, bytes, 0, position) }
-}
-
-/** What makes a header invalid: its signature or its checksum, and nothing else. */
-function flawOf(bytes: Buffer): Omit<Breach, 'structure' | 'position'> | undefined {
-  if (!header.matches(bytes)) {
-    return { field: 'signature', expected: "'head'", actual: `0x${bytes.toString('hex', 0, 4)}` }
-  }
-  const checksumOffset = header.offsetOf('checksum')
-  const [expected, actual] = [crc32cWithout(bytes, checksumOffset), bytes.readUInt32LE(checksumOffset)]
-  return expected === actual ? undefined : { field: 'checksum', expected: hex(expected), actual: hex(actual) }
 }
 
 /** The only valid header, or the one with the greater sequence number. */

@@ -11,7 +11,15 @@ import { MiB } from '../binary/size.ts'
 import type { ByteSource } from '../device/block-device.ts'
 import type { Range } from '../device/ranges.ts'
 import { FormatError } from '../errors.ts'
-import { LOG_DESCRIPTOR_SIZE, LOG_SECTOR_SIZE, type LogEntryHeader, logEntryHeader } from './format.ts'
+import {
+  dataDescriptor,
+  dataSector,
+  LOG_DESCRIPTOR_SIZE,
+  LOG_SECTOR_SIZE,
+  type LogEntryHeader,
+  logEntryHeader,
+  zeroDescriptor,
+} from './format.ts'
 
 /** An entry whose every byte is as it should be. */
 export interface LogEntry {
@@ -153,20 +161,25 @@ function countData(sector: Buffer, at: number, count: number, sequenceNumber: bi
   let data = 0
   const end = Math.min(LOG_SECTOR_SIZE, at + count * LOG_DESCRIPTOR_SIZE)
   for (let offset = at; offset < end; offset += LOG_DESCRIPTOR_SIZE) {
-    const signature = sector.toString('latin1', offset, offset + 4)
-    const isAligned = sector.readUInt32LE(offset + 16) % LOG_SECTOR_SIZE === 0
-    if (sector.readBigUInt64LE(offset + 24) !== sequenceNumber || !isAligned) return Number.NaN
-    if (signature === 'desc') data++
-    else if (signature !== 'zero' || sector.readUInt32LE(offset + 8) % LOG_SECTOR_SIZE !== 0) return Number.NaN
+    const isData = dataDescriptor.matches(sector, offset)
+    const isZero = zeroDescriptor.matches(sector, offset) && isAligned(sector, offset + ZERO_LENGTH)
+    const isOurs = sector.readBigUInt64LE(offset + SEQUENCE_NUMBER) === sequenceNumber
+    if (!(isData || isZero) || !isOurs || !isAligned(sector, offset + FILE_OFFSET)) return Number.NaN
+    if (isData) data++
   }
   return data
 }
 
+const ZERO_LENGTH = zeroDescriptor.offsetOf('zeroLength')
+/** In the same places in both kinds of descriptor. */
+const FILE_OFFSET = dataDescriptor.offsetOf('fileOffset')
+const SEQUENCE_NUMBER = dataDescriptor.offsetOf('sequenceNumber')
+
+/** Whether the 64-bit number at `offset` is a multiple of 4 KiB, which its lower half tells. */
+const isAligned = (sector: Buffer, offset: number) => sector.readUInt32LE(offset) % LOG_SECTOR_SIZE === 0
+
 /** The two halves of the entry's number stand at the ends of its data sectors: a torn write shows. */
-function isDataSector(sector: Buffer, sequenceNumber: bigint): boolean {
-  return (
-    sector.toString('latin1', 0, 4) === 'data' &&
-    BigInt(sector.readUInt32LE(4)) === sequenceNumber >> 32n &&
-    BigInt(sector.readUInt32LE(LOG_SECTOR_SIZE - 4)) === BigInt.asUintN(32, sequenceNumber)
-  )
-}
+const isDataSector = (sector: Buffer, sequenceNumber: bigint) =>
+  dataSector.matches(sector) &&
+  BigInt(sector.readUInt32LE(dataSector.offsetOf('sequenceHigh'))) === sequenceNumber >> 32n &&
+  BigInt(sector.readUInt32LE(dataSector.offsetOf('sequenceLow'))) === BigInt.asUintN(32, sequenceNumber)

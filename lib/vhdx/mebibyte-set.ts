@@ -16,12 +16,4 @@ export class MebibyteSet {
     }
     return true
   }
-
-  /** Whether any of `count` MiB from `first` is in the set. */
-  touches(first: number, count: number): boolean {
-    for (let mebibyte = first; mebibyte < first + count; mebibyte++) {
-      if ((this.#bits[mebibyte >>> 5]! & (1 << (mebibyte & 31))) !== 0) return true
-    }
-    return false
-  }
 }

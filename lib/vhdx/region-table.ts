@@ -1,5 +1,4 @@
 /** The two copies of the region table, [MS-VHDX] 2.2.3: where the BAT and the metadata lie. */
-import { crc32cWithout } from '../binary/crc32c.ts'
 import { MiB } from '../binary/size.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
@@ -15,7 +14,7 @@ import {
   regionTableHeader,
 } from './format.ts'
 import type { Breach } from './rules.ts'
-import type { StructureReader } from './structure-reader.ts'
+import { flawOf, type StructureReader } from './structure-reader.ts'
 
 /** A region of the file. */
 export interface Region extends Range {
@@ -79,14 +78,9 @@ async function readCopy(reader: StructureReader, position: number): Promise<Regi
   const structure = regionTableHeader.name
   const bytes = await reader.read(structure, { offset: position, length: REGION_TABLE_SIZE })
   if (bytes === undefined) return { position, bytes, valid: false }
-  const bad = (field: string, expected: string, actual: string) => {
-    reader.report('REGION_TABLE_COPY_BAD', { structure, field, position, expected, actual })
-    return { position, bytes, valid: false }
-  }
-  if (!regionTableHeader.matches(bytes)) return bad('signature', "'regi'", `0x${bytes.toString('hex', 0, 4)}`)
-  const checksumOffset = regionTableHeader.offsetOf('checksum')
-  const [expected, actual] = [crc32cWithout(bytes, checksumOffset), bytes.readUInt32LE(checksumOffset)]
-  return expected === actual ? { position, bytes, valid: true } : bad('checksum', hex(expected), hex(actual))
+  const flaw = flawOf(regionTableHeader, bytes)
+  if (flaw !== undefined) reader.report('REGION_TABLE_COPY_BAD', { structure, position, ...flaw })
+  return { position, bytes, valid: flaw === undefined }
 }
 
 function readRegions(reader: StructureReader, { bytes, position }: RegionTableCopy): Region[] {

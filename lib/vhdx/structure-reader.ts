@@ -1,7 +1,8 @@
 /** Reads structures from a file that may be damaged: what is wrong is noted, and the reading goes on where it can. */
+import { crc32cWithout } from '../binary/crc32c.ts'
 import type { ByteSource } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
-import { FormatError } from '../errors.ts'
+import { FormatError, hex } from '../errors.ts'
 import { type Breach, type Problem, problem, type RuleCode } from './rules.ts'
 
 /** What is used of a `Struct` whose value is a `T`. */
@@ -10,6 +11,22 @@ export interface Decodable<T> {
   readonly size: number
   decode(bytes: Buffer, at: number, position: number): T
   offsetOf(field: keyof T & string): number
+}
+
+/** What is used of a `Struct` with a signature and a checksum. */
+export interface Checksummed {
+  matches(bytes: Buffer): boolean
+  offsetOf(field: 'checksum'): number
+}
+
+/** What makes header and region table invalid: signature or checksum over all of `bytes`, and nothing else. */
+export function flawOf(structure: Checksummed, bytes: Buffer): Omit<Breach, 'structure' | 'position'> | undefined {
+  if (!structure.matches(bytes)) {
+    return { field: 'signature', expected: 'that of the structure', actual: `0x${bytes.toString('hex', 0, 4)}` }
+  }
+  const offset = structure.offsetOf('checksum')
+  const [expected, actual] = [crc32cWithout(bytes, offset), bytes.readUInt32LE(offset)]
+  return expected === actual ? undefined : { field: 'checksum', expected: hex(expected), actual: hex(actual) }
 }
 
 /** A file, and the list of what was found wrong in it, in the order it was found. */

@@ -439,6 +439,18 @@ const BATS: readonly Case[] = [
   ['reserved bit, not present', image => image.setBat(1, 0, 0, 0x10000), ['BAT_RESERVED_BITS'], 'BAT_RESERVED_BITS'],
   ['one place for two blocks', image => image.setBat(1, 6, 5), ['BAT_OVERLAP'], 'opens'],
   ['on the BAT', image => image.setBat(1, 6, 3), ['BAT_ON_STRUCTURE'], 'BAT_ON_STRUCTURE'],
+  ['on the log', image => image.setBat(1, 6, 1), ['BAT_ON_STRUCTURE'], 'BAT_ON_STRUCTURE'],
+  [
+    'on an unknown region',
+    image => {
+      image.setRegionCount(3)
+      image.editRegion(2, { guid: GUID, fileOffset: 7 * MiB, length: 2 * MiB, flags: 0 })
+      image.setBat(1, 6, 8)
+      grow(image, 2 * MiB)
+    },
+    ['BAT_ON_STRUCTURE'],
+    'BAT_ON_STRUCTURE',
+  ],
   ['present at 0', image => image.setBat(1, 6, 0), ['BAT_ON_STRUCTURE'], 'BAT_ON_STRUCTURE'],
   ['beyond the end', image => image.setBat(1, 6, 7), ['BAT_BEYOND_END'], 'BAT_BEYOND_END'],
   ['far beyond the end', image => image.setBat(1, 6, 2 ** 43), ['BAT_BEYOND_END'], 'BAT_BEYOND_END'],

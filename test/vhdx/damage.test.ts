@@ -1,4 +1,5 @@
 /** Each byte of each structure flipped, and the file cut everywhere: the right answer or a named error, nothing else. */
+import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { MiB } from '../../lib/binary/size.ts'
 import { DiskImageError } from '../../lib/errors.ts'
@@ -128,6 +129,37 @@ describe('each byte flipped', () => {
     const isBad = (outcome: Outcome, errors: number, warnings: number) =>
       outcome === 'failed' || (outcome === 'wrong' && errors + warnings === 0)
     expect(await flips({ offset: BAT_AT, length: 4 * 8 }, false, isBad)).toEqual([])
+  })
+
+  test('of a parent locator: never opened, and nothing but our own errors', async () => {
+    const child = base.copy()
+    child.makeChild({ parent_linkage: `{${LOG_GUID}}`, relative_path: '..\\base.vhdx' })
+    const locator = METADATA_AT + 0x25000
+    expect(await outcomeOf(child)).toBe('refused')
+    for (let at = locator; at < locator + 200; at++) {
+      const image = child.copy()
+      image.content[at]! ^= 0xff
+      expect(await outcomeOf(image)).toBe('refused')
+      expect(Object.keys((await checkVhdx(image.device)).summary.counts)).toContain('PARENT_NOT_OPENED')
+      await inspectVhdx(image.device)
+    }
+  })
+
+  test('of everything at once: nothing but our own errors', async () => {
+    const places = [0x10000, 0x20000, 0x30000, 0x40000, METADATA_AT, ITEMS_AT, BAT_AT].map(offset =>
+      fc.tuple(fc.constant(offset), fc.array(fc.tuple(fc.nat(191), fc.nat(255)), { maxLength: 2 })),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.tuple(...places), async places => {
+        const image = base.copy()
+        for (const [offset, bytes] of places) for (const [at, value] of bytes) image.content[offset + at] = value
+        image.repair()
+        expect(await outcomeOf(image)).not.toBe('failed')
+        await checkVhdx(image.device)
+        await inspectVhdx(image.device, { batEntries: { first: 0, count: 100 } })
+      }),
+      { numRuns: 300 },
+    )
   })
 
   test('of a dirty log: never opened', async () => {
