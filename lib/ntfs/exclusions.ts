@@ -41,7 +41,7 @@ export async function findCandidates(
   }
   if (!keep?.has('shadow-copies')) await gather(`\\${SHADOW_FOLDER}`, () => shadowFiles(tree))
   if (exclude !== undefined) await gather('\\', () => findExcluded(tree, exclude, signal))
-  return [...found.values()]
+  return [...found.values()].filter(({ runs, objection }) => objection !== undefined || runs.clusterCount > 0)
 }
 
 /** Says that a file is copied although it is one of those that are left out. */

@@ -18,7 +18,7 @@ type RestartPage = Infer<typeof restartPageHeader> & Infer<typeof restartArea>
 export async function whyLogIsNotClean(log: AttributeReader): Promise<string | undefined> {
   const start = Buffer.alloc(Math.min(log.size, 2 * 64 * KiB))
   await log.read(0, start)
-  if (start.every(byte => byte === 0xff)) return undefined
+  if (start.equals(Buffer.alloc(start.length, 0xff))) return undefined
 
   // Two copies, written in turn: what counts is the one with the later LSN.
   const first = decodeRestartPage(start, 0)

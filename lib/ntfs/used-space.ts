@@ -26,7 +26,7 @@ export async function surveyUsedSpace(
   const patches = await settleShadowCopies(mft.volume, mft.geometry.clusterSize, candidates)
   findings.push(...survey.findings)
   for (const { path, objection } of candidates) if (objection !== undefined) findings.push(copied(path, objection))
-  const leftOut = candidates.filter(({ objection, runs }) => objection === undefined && runs.clusterCount > 0)
+  const leftOut = candidates.filter(({ objection }) => objection === undefined)
   for (const { reason, runs } of leftOut) {
     if (reason !== 'bad-clusters') continue
     const [count, [first]] = [runs.clusterCount, runs.allocated()]

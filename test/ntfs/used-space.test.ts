@@ -1,14 +1,12 @@
 /** Used space of volumes that mkntfs and ntfs-3g made, against what ntfsinfo and ntfsclone find used. */
-import { closeSync, linkSync, mkdirSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { writeFiles } from '../helpers/disks.ts'
 import { scratch } from '../helpers/folders.ts'
-import { pattern } from '../helpers/pattern.ts'
 import { run } from '../helpers/run.ts'
 import { describeWith } from '../helpers/tools.ts'
-import { makeVolume, onlyRanges, survey, type VolumeOptions, volumeTools, withMounted } from './volumes.ts'
+import { fragment, makeVolume, onlyRanges, survey, type VolumeOptions, volumeTools, withMounted } from './volumes.ts'
 
 const MiB = 1024 ** 2
 
@@ -79,20 +77,3 @@ describeWith([...volumeTools, 'ntfsinfo', 'ntfsclone'], 'the clusters that ntfsc
     await surveyLikeNtfsclone(path)
   })
 })
-
-/** Fills a small volume with files of two clusters, empties every other one, and so gives $MFT nothing but holes to grow into. */
-function fragment(folder: string): void {
-  mkdirSync(join(folder, 'd'))
-  const name = (i: number) => join(folder, `${i}`)
-  let count = 0
-  try {
-    for (; ; count++) writeFileSync(name(count), pattern(1024, count))
-  } catch (error) {
-    expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC')
-  }
-  for (let i = 0; i < count; i += 2) truncateSync(name(i), 0)
-  for (let i = 0; i < 700; i++) closeSync(openSync(join(folder, 'd', `${i}`), 'w'))
-  const large = join(folder, 'large')
-  writeFileSync(large, pattern(30_000))
-  for (let i = 0; i < 60; i++) linkSync(large, join(folder, 'd', `another name for it, number ${i}`))
-}

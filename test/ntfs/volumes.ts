@@ -1,6 +1,8 @@
 /** NTFS volumes made by mkntfs and filled through ntfs-3g, and what tests do to them. */
 import { spawn } from 'node:child_process'
+import { closeSync, linkSync, mkdirSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { mkdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import type { Range } from '../../lib/device/ranges.ts'
@@ -8,6 +10,7 @@ import { NtfsVolume } from '../../lib/ntfs/ntfs-volume.ts'
 import type { UsedSpace, UsedSpaceOptions } from '../../lib/volume/volume.ts'
 import { collect } from '../helpers/collect.ts'
 import { scratch } from '../helpers/folders.ts'
+import { pattern } from '../helpers/pattern.ts'
 import { pathOf, run } from '../helpers/run.ts'
 
 export const volumeTools = ['fuse', 'root', 'mkntfs', 'ntfs-3g'] as const
@@ -105,33 +108,31 @@ export function recordPlace(bytes: Buffer, number: number): number {
   return Number(bytes.readBigUInt64LE(0x30)) * clusterSize + number * 1024
 }
 
-/** The number of the file record whose first name is `name`. $MFT is one run. */
+/** The number of the file record that has the name `name`. $MFT is one run. */
 export function recordOf(bytes: Buffer, name: string): number {
   for (let number = 24; ; number++) {
     const record = recordPlace(bytes, number)
     if (bytes.toString('latin1', record, record + 4) !== 'FILE') throw new Error(`no file record has the name ${name}`)
-    const found = findAttribute(bytes, number, 0x30)
-    if (found === undefined) continue
-    const value = found + bytes.readUInt16LE(found + 0x14)
-    if (bytes.toString('utf16le', value + 0x42, value + 0x42 + 2 * bytes[value + 0x40]!) === name) return number
+    for (const attribute of attributePlaces(bytes, number, 0x30)) {
+      const value = attribute + bytes.readUInt16LE(attribute + 0x14)
+      if (bytes.toString('utf16le', value + 0x42, value + 0x42 + 2 * bytes[value + 0x40]!) === name) return number
+    }
   }
 }
 
 /** Where the first attribute of `type` begins in file record `number`. */
 export function attributePlace(bytes: Buffer, number: number, type: number): number {
-  const found = findAttribute(bytes, number, type)
-  if (found === undefined) throw new Error(`record ${number} has no attribute ${type}`)
-  return found
+  for (const place of attributePlaces(bytes, number, type)) return place
+  throw new Error(`record ${number} has no attribute ${type}`)
 }
 
-function findAttribute(bytes: Buffer, number: number, type: number): number | undefined {
+function* attributePlaces(bytes: Buffer, number: number, type: number): Iterable<number> {
   const record = recordPlace(bytes, number)
   let place = record + bytes.readUInt16LE(record + 0x14)
   while (bytes.readUInt32LE(place) !== 0xffffffff) {
-    if (bytes.readUInt32LE(place) === type) return place
+    if (bytes.readUInt32LE(place) === type) yield place
     place += bytes.readUInt32LE(place + 4)
   }
-  return undefined
 }
 
 /** Where the runlist of the unnamed $DATA of record `number` begins. */
@@ -146,4 +147,24 @@ export function flipCluster(bytes: Buffer, cluster: number): void {
   const lengthSize = bytes[runList]! & 15
   const lcn = bytes.readUIntLE(runList + 1 + lengthSize, bytes[runList]! >>> 4)
   bytes[lcn * 4096 + (cluster >>> 3)]! ^= 1 << (cluster & 7)
+}
+
+/**
+ * Fills a volume of 8 MiB and clusters of 512 bytes with files of two clusters, empties every other one, and so leaves
+ * $MFT nothing but holes to grow into: it comes to have hundreds of runs, and an attribute list.
+ */
+export function fragment(folder: string): void {
+  mkdirSync(join(folder, 'd'))
+  const name = (i: number) => join(folder, `${i}`)
+  let count = 0
+  try {
+    for (; ; count++) writeFileSync(name(count), pattern(1024, count))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  }
+  for (let i = 0; i < count; i += 2) truncateSync(name(i), 0)
+  for (let i = 0; i < 700; i++) closeSync(openSync(join(folder, 'd', `${i}`), 'w'))
+  const large = join(folder, 'large')
+  writeFileSync(large, pattern(30_000))
+  for (let i = 0; i < 60; i++) linkSync(large, join(folder, 'd', `another name for it, number ${i}`))
 }
