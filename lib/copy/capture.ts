@@ -1,17 +1,16 @@
 /** A disk becomes an image: survey, refusals, plan, copy, check, and only then a name. */
-import { formatSize, MiB, roundUp } from '../binary/size.ts'
+import { roundUp } from '../binary/size.ts'
 import { fileIdentity } from '../device/file-identity.ts'
 import { OptionError, RefusedError, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type OpenedDisk, openDisk } from '../image/open-disk.ts'
 import type { Partition } from '../partition/partition-table.ts'
-import { freeSpace } from '../platform/free-space.ts'
 import { hostFileSystem } from '../platform/host-file-system.ts'
 import { mountedReadWrite } from '../platform/mounts.ts'
-import { VhdxBuilder } from '../vhdx/builder.ts'
+import { imageSize, VhdxBuilder } from '../vhdx/builder.ts'
 import { checkVhdx } from '../vhdx/check.ts'
 import { planImage } from '../vhdx/image-plan.ts'
-import { automaticBlockSize, batRegionLength, geometryOf } from '../vhdx/layout.ts'
+import { automaticBlockSize, geometryOf } from '../vhdx/layout.ts'
 import { type ByteSink, VhdxStreamBuilder } from '../vhdx/stream-builder.ts'
 import type { LeftOutReason, Volume } from '../volume/volume.ts'
 import { type BlockWriter, FileBlockWriter, StreamBlockWriter } from './block-writer.ts'
@@ -21,7 +20,7 @@ import { type CopyPlan, type DiskSurvey, planCopy, surveyDisk } from './disk-sur
 import { globMatcher } from './glob.ts'
 import { HashThread } from './hash-thread.ts'
 import { encodeManifest, MANIFEST_ITEM, type Manifest, type ManifestPartition, manifestPartition } from './manifest.ts'
-import { OutputFile, partialPathOf, refuseExisting } from './output-file.ts'
+import { OutputFile, partialPathOf, refuseExisting, refuseFullTarget } from './output-file.ts'
 import { type ReadErrors, RescuingReader } from './rescuing-reader.ts'
 
 /** What to capture, where to, and how. Sizes are bytes. */
@@ -170,7 +169,7 @@ async function prepare(source: OpenedDisk, options: CaptureOptions): Promise<Pre
   refuseHazards(survey.hazards, options.force ?? false)
   const geometry = chooseGeometry(source, survey, options)
   const plan = await planCopy(survey, geometry.blockSize, geometry.blockCount)
-  const expectedSize = imageSize(geometry, plan.blocks)
+  const expectedSize = sizeWith(geometry, plan.blocks)
   return { source, survey, plan, geometry, expectedSize, hazards: [...mounted, ...survey.hazards] }
 }
 
@@ -200,11 +199,9 @@ function chooseGeometry({ disk, file }: OpenedDisk, { table, volumes }: DiskSurv
   }
 }
 
-/** Bytes of an image with `blocks` blocks: all that comes before the payload, and the payload. */
-function imageSize(geometry: Geometry, blocks: number): number {
-  const { batEntryCount } = geometryOf({ ...geometry, hasParent: false })
-  return 3 * MiB + batRegionLength(batEntryCount) + blocks * geometry.blockSize
-}
+/** Bytes of an image with `blocks` blocks. */
+const sizeWith = (geometry: Geometry, blocks: number) =>
+  imageSize(geometryOf({ ...geometry, hasParent: false }), blocks)
 
 type Copied = Pick<CaptureSummary, 'bytesRead' | 'bytesWritten' | 'blocks' | 'readErrors' | 'findings'>
 
@@ -215,7 +212,8 @@ async function captureToFile(
   started: Date,
 ): Promise<Copied> {
   const { geometry, plan } = prepared
-  await refuseFullTarget(target, imageSize(geometry, plan.exactBlocks))
+  // Blocks that a file system says are used are needed for certain; the others may turn out to be zeros.
+  await refuseFullTarget(target, sizeWith(geometry, plan.exactBlocks))
   await using output = await OutputFile.create(target, { overwrite: options.force ?? false })
   const builder = await VhdxBuilder.create(output.device, { ...geometry, creator: creatorOf(options) })
   const writer = new FileBlockWriter(output.device, builder)
@@ -302,17 +300,6 @@ async function copy(prepared: PreparedCapture, options: CaptureOptions, writer: 
     hashes: await hasher.finish(),
   } satisfies Omit<Manifest, 'leftOutCount' | 'findingsCount'>)
   return { manifest, reader }
-}
-
-/** Blocks that a file system says are used are needed for certain; the others may turn out to be zeros. */
-async function refuseFullTarget(target: string, needed: number): Promise<void> {
-  const free = await freeSpace(target)
-  if (free === undefined || free >= needed) return
-  throw new StorageError(
-    'NO_SPACE',
-    `${target} needs ${formatSize(needed)}, but only ${formatSize(free)} are free there. Nothing was written`,
-    { needed, free },
-  )
 }
 
 /** The image as a reader finds it, before it gets its name. */

@@ -1,7 +1,8 @@
 /** A new empty image under a name: it appears there only when it is whole. */
+import { imageSize } from '../vhdx/builder.ts'
 import { createVhdx } from '../vhdx/create.ts'
-import type { ImagePlan, VhdxOptions } from '../vhdx/image-plan.ts'
-import { OutputFile } from './output-file.ts'
+import { type ImagePlan, planImage, type VhdxOptions } from '../vhdx/image-plan.ts'
+import { OutputFile, refuseFullTarget } from './output-file.ts'
 
 /** The image to create. Sizes are bytes. */
 export interface CreateImageOptions extends VhdxOptions {
@@ -20,10 +21,12 @@ export interface CreatedImage extends ImagePlan {
 
 /**
  * Writes an empty dynamic or fixed image to `path`, every byte of it. Throws OptionError for options no image can have,
- * RefusedError (TARGET_EXISTS) and what writing throws.
+ * RefusedError (TARGET_EXISTS), StorageError (NO_SPACE) before anything is written, and what writing throws.
  */
 export async function createImage(path: string, options: CreateImageOptions): Promise<CreatedImage> {
   const { force = false, onProgress, ...rest } = options
+  const planned = planImage(rest)
+  await refuseFullTarget(path, imageSize(planned, planned.fixed ? planned.blockCount : 0))
   await using output = await OutputFile.create(path, { overwrite: force })
   const plan = await createVhdx(output.device, {
     ...rest,

@@ -1,11 +1,13 @@
 /** A file that appears under its name only when it is whole: written as NAME.partial, flushed, then renamed. */
 import { link, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { formatSize } from '../binary/size.ts'
 import { FileDevice } from '../device/file-device.ts'
 import { fileIdentity } from '../device/file-identity.ts'
 import { flushFolder } from '../device/folder.ts'
 import { withStorageErrors } from '../device/storage-error.ts'
-import { RefusedError } from '../errors.ts'
+import { RefusedError, StorageError } from '../errors.ts'
+import { freeSpace } from '../platform/free-space.ts'
 
 export class OutputFile implements AsyncDisposable {
   readonly path: string
@@ -70,6 +72,17 @@ export async function refuseExisting(path: string, overwrite: boolean): Promise<
   throw new RefusedError('TARGET_EXISTS', `${path} exists already. Choose another name, or replace it with --force`, {
     path,
   })
+}
+
+/** Throws StorageError (NO_SPACE) when the file system of `path` has not `needed` bytes left. */
+export async function refuseFullTarget(path: string, needed: number): Promise<void> {
+  const free = await freeSpace(path)
+  if (free >= needed) return
+  throw new StorageError(
+    'NO_SPACE',
+    `${path} needs ${formatSize(needed)}, but only ${formatSize(free)} are free there. Nothing was written`,
+    { needed, free },
+  )
 }
 
 function leftoverError(partial: string): RefusedError {

@@ -6,7 +6,7 @@ import type { Finding } from '../finding.ts'
 import { BatWriter } from './bat-writer.ts'
 import { HEADER_SECTION_SIZE } from './format.ts'
 import { type ImagePlan, planImage, type VhdxOptions } from './image-plan.ts'
-import { batRegionLength } from './layout.ts'
+import { batRegionLength, type Geometry } from './layout.ts'
 import {
   METADATA_REGION_LENGTH,
   NEW_LOG,
@@ -19,6 +19,10 @@ import {
 
 const METADATA_OFFSET = 2 * MiB
 const BAT_OFFSET = 3 * MiB
+
+/** Bytes of the file of an image with `blocks` blocks. */
+export const imageSize = ({ batEntryCount, blockSize }: Geometry, blocks: number) =>
+  BAT_OFFSET + batRegionLength(batEntryCount) + blocks * blockSize
 
 /**
  * A dynamic or fixed image while it is written. Until `finish` the file has no header, so a copy that was cut short is
@@ -37,7 +41,7 @@ export class VhdxBuilder {
     this.plan = plan
     this.#file = file
     this.#batLength = batRegionLength(plan.batEntryCount)
-    this.#nextOffset = BAT_OFFSET + this.#batLength
+    this.#nextOffset = imageSize(plan, 0)
     this.#bat = new BatWriter(plan.chunkRatio, this.#batLength, (offset, page) => file.write(BAT_OFFSET + offset, page))
   }
 

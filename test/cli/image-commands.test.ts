@@ -50,6 +50,14 @@ describe('create', () => {
     expect([existsSync(image), existsSync(`${image}.partial`)]).toEqual([false, false])
   })
 
+  test('a fixed image larger than the free space is refused before anything is written', async () => {
+    await using folder = await scratch()
+    const image = folder.path('new.vhdx')
+    const { exitCode, stderr } = await vhdx(['create', image, '--size', '63TiB', '--fixed'])
+    expect([exitCode, stderr.includes('[NO_SPACE]')]).toEqual([1, true])
+    expect([existsSync(image), existsSync(`${image}.partial`)]).toEqual([false, false])
+  })
+
   test('replaces a file only with --force', async () => {
     await using folder = await scratch()
     const image = folder.path('new.vhdx')
