@@ -24,6 +24,7 @@ const HELP = `npm run bench -- [--data 3GiB] [--files 100000] [--rounds 5] [--di
 
 interface Program {
   readonly name: string
+  readonly input: string
   readonly command: readonly string[]
   readonly output: string
 }
@@ -35,7 +36,7 @@ interface Measured {
 }
 
 /** Runs a program, then flushes its output, and measures both. */
-async function measure({ command, output }: Program): Promise<Measured> {
+async function measure({ command, output }: Pick<Program, 'command' | 'output'>): Promise<Measured> {
   const started = performance.now()
   const child = spawn(pathOf(command[0]!) ?? command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] })
   const said = { stdout: '', stderr: '' }
@@ -93,11 +94,12 @@ async function race(programs: readonly Program[], rounds: number): Promise<Map<P
     for (const program of programs) {
       await rm(program.output, { force: true })
       await run('sync', [], { timeout: 600_000 })
+      await warm(program.input)
       const measured = await measure(program)
+      await rm(program.output)
       results.get(program)!.push(measured)
       console.error(`round ${round}: ${program.name} ${measured.seconds.toFixed(2)} s`)
     }
-    await Promise.all(programs.map(({ output }) => rm(output, { force: true })))
   }
   return results
 }
@@ -122,33 +124,37 @@ async function main(): Promise<void> {
   const volume = path(`volume-${values.data}-${files}.raw`)
   const place = await realDisk(disk, { data, files })
   await extractVolume(place, volume)
-  await Promise.all([warm(disk), warm(volume)])
 
   const plan = lastLine((await run('node', [vhdx, 'capture', disk, path('x.vhdx'), '--dry-run', '--json'])).stdout)
   const blocks = Math.ceil(plan.usedBytes / (4 * 1024 ** 2))
   const [ours, ...peers]: Program[] = [
     {
       name: 'vhdx capture',
+      input: disk,
       output: path('ours.vhdx'),
       command: ['node', vhdx, 'capture', disk, path('ours.vhdx'), '--json'],
     },
     {
       name: 'dd of as many bytes',
+      input: disk,
       output: path('dd.raw'),
       command: ['dd', `if=${disk}`, `of=${path('dd.raw')}`, 'bs=4M', `count=${blocks}`, 'conv=fsync'],
     },
     {
       name: 'ntfsclone --save-image (the NTFS volume alone)',
+      input: volume,
       output: path('volume.ntfsclone'),
       command: ['ntfsclone', '--save-image', '--output', path('volume.ntfsclone'), volume],
     },
     {
       name: 'partclone.ntfs (the NTFS volume alone)',
+      input: volume,
       output: path('volume.partclone'),
       command: ['partclone.ntfs', '-c', '-s', volume, '-o', path('volume.partclone'), '-L', '/dev/null'],
     },
     {
       name: 'qemu-img convert -O vhdx -W -m 16',
+      input: disk,
       output: path('qemu.vhdx'),
       command: ['qemu-img', 'convert', '-f', 'raw', '-O', 'vhdx', '-W', '-m', '16', disk, path('qemu.vhdx')],
     },
@@ -170,7 +176,7 @@ async function main(): Promise<void> {
 
   const starts: number[] = []
   for (let i = 0; i < 10; i++)
-    starts.push((await measure({ name: '', output: '', command: ['node', vhdx, '--version'] })).seconds)
+    starts.push((await measure({ output: '', command: ['node', vhdx, '--version'] })).seconds)
   console.log(`\n\`vhdx --version\` as installed: ${(1000 * median(starts)).toFixed(0)} ms`)
 
   if (values['no-huge']) return
@@ -179,7 +185,6 @@ async function main(): Promise<void> {
   const image = path('huge.vhdx')
   await rm(image, { force: true })
   const { seconds, peakMemory } = await measure({
-    name: '',
     output: image,
     command: ['node', vhdx, 'capture', huge, image, '--json'],
   })
