@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job on a disk that ships here: captures it, checks the image and says what is in it. All it needs is Node.
+# The main job on a disk that ships here: captures it, checks the image and shows what is in it. All it needs is Node.
 set -eu
 cd "$(dirname "$0")/.."
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci
@@ -16,3 +16,4 @@ vhdx() {
 vhdx capture disk.raw backup.vhdx
 vhdx check backup.vhdx
 vhdx info backup.vhdx
+vhdx map backup.vhdx
