@@ -37,7 +37,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Where `node:` may be imported: everything else can one day run inside a web page. */
 const NODE_EDGES = [
-  /^lib\/device\/(file-.*|folder|linux-block-device|native|open-file|stdout-sink)\.ts$/,
+  /^lib\/device\/(direct-writer|file-.*|folder|linux-block-device|native|open-file|stdout-sink)\.ts$/,
   /^lib\/image\/open-.*\.ts$/,
   /^lib\/copy\//,
   /^lib\/platform\//,

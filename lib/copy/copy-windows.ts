@@ -1,9 +1,10 @@
 /** The copier: ranges in, blocks out, several windows in flight. */
+
+import { alignedBuffer } from '../device/aligned-memory.ts'
 import type { Range } from '../device/ranges.ts'
 import type { Patch } from '../volume/volume.ts'
 import type { BlockWriter } from './block-writer.ts'
 import { type ContentHasher, isZero, UNIT } from './content-hash.ts'
-import { sharedBuffer } from './hash-thread.ts'
 import type { RescuingReader } from './rescuing-reader.ts'
 import { readUsedWindow, type UsedWindow, usedWindows, WINDOW } from './used-windows.ts'
 
@@ -31,7 +32,7 @@ export interface CopyJob {
  */
 export async function copyWindows(job: CopyJob): Promise<void> {
   const slots = Array.from({ length: IN_FLIGHT }, () => ({
-    buffer: sharedBuffer(WINDOW),
+    buffer: alignedBuffer(WINDOW),
     busy: Promise.resolve() as Promise<unknown>,
   }))
   let turn: Promise<unknown> = Promise.resolve()

@@ -48,6 +48,3 @@ export class HashThread implements AsyncDisposable {
     await this.#worker.terminate()
   }
 }
-
-/** A buffer in memory that threads share. */
-export const sharedBuffer = (length: number) => Buffer.from(new SharedArrayBuffer(length))

@@ -1,6 +1,8 @@
 /** Whether an image still holds what was captured: by the hashes in its manifest, or beside the disk itself. */
+
 import { createHash } from 'node:crypto'
 import { roundUp } from '../binary/size.ts'
+import { alignedBuffer } from '../device/aligned-memory.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, normalizeRanges, type Range } from '../device/ranges.ts'
 import { NotFoundError, OptionError } from '../errors.ts'
@@ -8,7 +10,7 @@ import { openDisk } from '../image/open-disk.ts'
 import { type ContentHashes, isZero, UNIT, unitLength, zeroUnitDigest } from './content-hash.ts'
 import { surveyDisk } from './disk-survey.ts'
 import { globMatcher } from './glob.ts'
-import { HashThread, sharedBuffer } from './hash-thread.ts'
+import { HashThread } from './hash-thread.ts'
 import { type Manifest, readManifest } from './manifest.ts'
 import { mapInOrder } from './map-in-order.ts'
 import { RescuingReader } from './rescuing-reader.ts'
@@ -74,7 +76,7 @@ async function verifyHashes(disk: BlockDevice, hashes: ContentHashes, options: V
   const total =
     options.sample === undefined ? await dataLength(disk) : Math.ceil(listed.length * options.sample) * grainSize
   await using thread = new HashThread()
-  const buffers = Array.from({ length: IN_FLIGHT }, () => sharedBuffer(UNIT))
+  const buffers = Array.from({ length: IN_FLIGHT }, () => alignedBuffer(UNIT))
   const report = new Differences()
   let folded: { expected: ExpectedGrain; digests: Buffer[]; allZero: boolean } | undefined
 

@@ -3,6 +3,7 @@ import { type BigIntStats, constants } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { GiB } from '../binary/size.ts'
 import { UnsupportedError } from '../errors.ts'
+import { DirectWriter } from './direct-writer.ts'
 import { identityOfStats, identityOfWindowsName } from './file-identity.ts'
 import { type LockKind, lockFile } from './file-lock.ts'
 import type { Medium } from './medium.ts'
@@ -28,6 +29,7 @@ export class OpenFile implements Medium {
   /** As `fileIdentity` says. */
   readonly identity: string
   readonly #handle: FileHandle
+  readonly #direct: DirectWriter
   #lock: LockKind = 'none'
 
   private constructor(path: string, kind: WindowsName['kind'], identity: string, handle: FileHandle) {
@@ -35,6 +37,7 @@ export class OpenFile implements Medium {
     this.kind = kind
     this.identity = identity
     this.#handle = handle
+    this.#direct = new DirectWriter(handle.fd)
   }
 
   /**
@@ -96,7 +99,9 @@ export class OpenFile implements Medium {
   }
 
   async write(offset: number, source: Buffer): Promise<void> {
-    for (let done = 0; done < source.length; ) {
+    const attempt = this.#request('write', offset, source.length)
+    let done = await withStorageErrors(attempt, () => this.#direct.write(offset, source))
+    while (done < source.length) {
       const attempt = this.#request('write', offset + done, source.length - done)
       const { bytesWritten } = await withStorageErrors(attempt, () =>
         this.#handle.write(source, done, attempt.length, attempt.position),
@@ -118,8 +123,9 @@ export class OpenFile implements Medium {
     return withStorageErrors({ verb: 'resize', path: this.path }, () => this.#handle.truncate(size))
   }
 
-  close(): Promise<void> {
-    return this.#handle.close()
+  async close(): Promise<void> {
+    await this.#direct.close()
+    await this.#handle.close()
   }
 
   #request(verb: 'read' | 'write', position: number, length: number) {

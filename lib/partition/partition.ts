@@ -3,7 +3,6 @@ import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
 
 /** A part of a disk, as its partition table says. */
-/** A partition, held against its disk. */
 export interface Partition {
   /** As Linux counts: MBR primaries 1 to 4 by slot, logical ones from 5 along the chain; GPT by slot from 1. */
   readonly number: number
@@ -26,7 +25,6 @@ export interface Partition {
 }
 
 /** What `readPartitionTable` found. */
-/** A partition table, whichever kind it is. */
 export interface PartitionTable {
   /** 'none': nothing here is a partition table, so the disk is one bare volume, or empty. */
   readonly type: 'gpt' | 'mbr' | 'none'

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { MiB } from '../../lib/binary/size.ts'
 import { ContentHasher, chooseGrain, isZero, MAX_GRAINS, UNIT } from '../../lib/copy/content-hash.ts'
-import { HashThread, sharedBuffer } from '../../lib/copy/hash-thread.ts'
+import { HashThread } from '../../lib/copy/hash-thread.ts'
+import { alignedBuffer } from '../../lib/device/aligned-memory.ts'
 import { pattern } from '../helpers/pattern.ts'
 
 const SIZE = 7 * MiB + 1000
-const disk = sharedBuffer(SIZE)
+const disk = alignedBuffer(SIZE)
 pattern(SIZE).copy(disk)
 disk.fill(0, 2 * MiB, 3 * MiB)
 disk.fill(0, 4 * MiB, 6 * MiB)
