@@ -44,8 +44,8 @@ export async function openWindowsRaw(
     const count = Number(totalSectors)
     if (bytesPerSector === sectorSize && count > 0 && count < SECTOR_LIMIT && (await canRead(count - 1))) {
       const end = count * sectorSize
-      const medium = (await canRead(count)) ? sectors : new SectorMedium(new BackupBootSector(device, end), sectorSize)
-      return found(medium, end + sectorSize)
+      const shown = (await canRead(count)) ? device : new BackupBootSector(device, end, sectorSize, path)
+      return found(new SectorMedium(shown, sectorSize), end + sectorSize)
     }
   }
   if (known.size !== undefined) return found(sectors, known.size)
@@ -119,20 +119,30 @@ export async function probeSize(
   )
 }
 
-/** A volume whose last sector, at `position`, Windows does not let out. */
+/** A volume whose last sector, at `position`, Windows does not let out. Behind that there is nothing. */
 class BackupBootSector implements Medium {
   readonly #base: Medium
   readonly #position: number
+  readonly #sectorSize: number
+  readonly #path: string
 
-  constructor(base: Medium, position: number) {
+  constructor(base: Medium, position: number, sectorSize: number, path: string) {
     this.#base = base
     this.#position = position
+    this.#sectorSize = sectorSize
+    this.#path = path
   }
 
   async read(offset: number, target: Buffer): Promise<void> {
-    const before = Math.min(this.#position - offset, target.length)
+    const { length } = target
+    const end = this.#position + this.#sectorSize
+    if (offset + length > end) {
+      const attempt = { verb: 'read', path: this.#path, position: offset, length } as const
+      throw attemptFailed('SHORT_READ', attempt, `the volume ends at byte ${end}. Give its size as that, or none`)
+    }
+    const before = Math.min(Math.max(this.#position - offset, 0), length)
     if (before > 0) await this.#base.read(offset, target.subarray(0, before))
-    if (before < target.length) await this.#base.read(0, target.subarray(before))
+    if (before < length) await this.#base.read(offset + before - this.#position, target.subarray(before))
   }
 
   write(offset: number, source: Buffer): Promise<void> {

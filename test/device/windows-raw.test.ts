@@ -110,6 +110,28 @@ describe('openWindowsRaw', () => {
     await expect(medium.write(size - 512, Buffer.alloc(512))).rejects.toBeInstanceOf(StorageError)
   })
 
+  test('a size that goes on behind the hidden last sector is not read: no byte of the target is left as it was', async () => {
+    const content = ntfsVolume(1000, 1)
+    const { size, medium } = await open(new SectorsOnly(content, 512), 'volume', { size: 1010 * 512 })
+    expect(size).toBe(1010 * 512)
+    for (const [offset, length] of [
+      [1000 * 512, 512],
+      [1000 * 512 + 10, 5],
+      [1009 * 512, 512],
+      [999 * 512, 1024],
+      [998 * 512, 4096],
+    ] as const) {
+      await expect(medium.read(offset, Buffer.alloc(length, 0xee)), `byte ${offset}`).rejects.toMatchObject({
+        name: 'StorageError',
+        code: 'SHORT_READ',
+        message: expect.stringMatching(/of disk: the volume ends at byte 512000\./),
+      })
+    }
+    const last = Buffer.alloc(1024, 0xee)
+    await medium.read(998 * 512, last)
+    expect(last.equals(Buffer.concat([content.subarray(998 * 512), content.subarray(0, 512)]))).toBe(true)
+  })
+
   test('a volume that ends before its boot sector says, or that is not NTFS, is as large as can be read', async () => {
     expect((await open(new SectorsOnly(ntfsVolume(1000, 5), 512), 'volume')).size).toBe(995 * 512)
     expect((await open(new SectorsOnly(pattern(995 * 512), 512), 'volume')).size).toBe(995 * 512)
