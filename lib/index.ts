@@ -3,13 +3,8 @@
 /** Sizes as people write and read them. */
 export { formatSize, parseSize } from './binary/size.ts'
 /** A disk becomes an image. */
-export {
-  type CaptureOptions,
-  type CapturePlan,
-  type CaptureSummary,
-  captureDisk,
-  planCapture,
-} from './copy/capture.ts'
+export { type CaptureSummary, captureDisk } from './copy/capture.ts'
+export { type CaptureOptions, type CapturePlan, planCapture } from './copy/capture-plan.ts'
 /** A new empty image. */
 export { type CreatedImage, type CreateImageOptions, createImage } from './copy/create-image.ts'
 /** What a disk or an image is and holds. */

@@ -2,6 +2,7 @@
 import { MiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, intersect, normalizeRanges, type Range, subtractRanges } from '../device/ranges.ts'
+import { StorageError } from '../errors.ts'
 import type { VhdxBuilder } from '../vhdx/builder.ts'
 import type { VhdxStreamBuilder } from '../vhdx/stream-builder.ts'
 import { isZero } from './content-hash.ts'
@@ -15,6 +16,19 @@ export interface BlockWriter {
   write(offset: number, bytes: Buffer): Promise<{ done: Promise<unknown> }>
   /** Every window has come: completes the last block. */
   finish(): Promise<void>
+}
+
+/** Bytes `start` to `end` of a window, and where they go. */
+interface Placed {
+  readonly fileOffset: number
+  readonly start: number
+  end: number
+}
+
+/** Waits for all of `work`, also when some of it fails; then throws the first failure. */
+async function settleAll(work: readonly Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected')
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
 }
 
 /** Bytes of zeros written at a time to complete a block. */
@@ -37,9 +51,26 @@ export class FileBlockWriter implements BlockWriter {
   }
 
   async write(offset: number, bytes: Buffer): Promise<{ done: Promise<unknown> }> {
-    const window = { offset, length: bytes.length }
     const writes: Promise<void>[] = []
-    const runs: { fileOffset: number; start: number; end: number }[] = []
+    try {
+      for (const { fileOffset, start, end } of await this.#placeParts(offset, bytes, writes)) {
+        writes.push(this.#file.write(fileOffset, bytes.subarray(start, end)))
+      }
+    } catch (error) {
+      await Promise.allSettled(writes)
+      throw error
+    }
+    return { done: settleAll(writes) }
+  }
+
+  async finish(): Promise<void> {
+    await settleAll(this.#enter(-1))
+  }
+
+  /** Where in the file the parts of the window go; what completes the blocks before them is added to `writes`. */
+  async #placeParts(offset: number, bytes: Buffer, writes: Promise<void>[]): Promise<Placed[]> {
+    const window = { offset, length: bytes.length }
+    const runs: Placed[] = []
     const size = this.#builder.blockSize
     for (let block = Math.floor(offset / size); block * size < endOf(window); block++) {
       const extent = { offset: block * size, length: size }
@@ -57,12 +88,7 @@ export class FileBlockWriter implements BlockWriter {
       if (run?.end === start && run.fileOffset + run.end - run.start === fileOffset) run.end = end
       else runs.push({ fileOffset, start, end })
     }
-    for (const { fileOffset, start, end } of runs) writes.push(this.#file.write(fileOffset, bytes.subarray(start, end)))
-    return { done: Promise.all(writes) }
-  }
-
-  async finish(): Promise<void> {
-    await Promise.all(this.#enter(-1))
+    return runs
   }
 
   /** Leaves the current block, zeroing what of it has not been written, for `block`. */
@@ -73,7 +99,12 @@ export class FileBlockWriter implements BlockWriter {
     this.#block = block
     this.#place = undefined
     this.#written = []
-    return rest.map(range => this.#file.zero(place! + range.offset, range.length))
+    return rest.map(range => {
+      const zeroed = this.#file.zero(place! + range.offset, range.length)
+      // Whoever asked waits for it, but perhaps for something else before.
+      zeroed.catch(() => {})
+      return zeroed
+    })
   }
 }
 
@@ -91,10 +122,11 @@ export class StreamBlockWriter implements BlockWriter {
 
   async write(offset: number, bytes: Buffer): Promise<{ done: Promise<unknown> }> {
     await this.#zerosUpTo(offset)
-    await this.#forPresent({ offset, length: bytes.length }, part => {
-      const start = part.offset - offset
-      return this.#builder.payload(bytes.subarray(start, start + part.length))
-    })
+    for (const { part, isPresent } of this.#blockParts({ offset, length: bytes.length })) {
+      const content = bytes.subarray(part.offset - offset, endOf(part) - offset)
+      if (isPresent) await this.#builder.payload(content)
+      else if (!isZero(content)) throw sourceChanged(part)
+    }
     this.#reached = offset + bytes.length
     return { done: Promise.resolve() }
   }
@@ -105,22 +137,29 @@ export class StreamBlockWriter implements BlockWriter {
   }
 
   async #zerosUpTo(offset: number): Promise<void> {
-    const skipped = { offset: this.#reached, length: offset - this.#reached }
-    await this.#forPresent(skipped, async part => {
+    for (const { part, isPresent } of this.#blockParts({ offset: this.#reached, length: offset - this.#reached })) {
+      if (!isPresent) continue
       for (let left = part.length; left > 0; left -= ZEROS.length) {
         await this.#builder.payload(ZEROS.subarray(0, Math.min(left, ZEROS.length)))
       }
-    })
+    }
     this.#reached = offset
   }
 
-  /** Calls `emit` for what of `range` lies in blocks that are present, in order. */
-  async #forPresent(range: Range, emit: (part: Range) => Promise<void>): Promise<void> {
+  /** The part of `range` in each block, in order. */
+  *#blockParts(range: Range): Generator<{ part: Range; isPresent: boolean }> {
     const size = this.#builder.plan.blockSize
     for (let block = Math.floor(range.offset / size); block * size < endOf(range); block++) {
-      if (!this.#isPresent(block)) continue
       const part = intersect(range, { offset: block * size, length: size })
-      if (part !== undefined) await emit(part)
+      if (part !== undefined) yield { part, isPresent: this.#isPresent(block) }
     }
   }
 }
+
+/** The BAT is out: a block it does not have cannot be added any more. */
+const sourceChanged = ({ offset }: Range) =>
+  new StorageError(
+    'SOURCE_CHANGED',
+    `the source has data at byte ${offset} where it had none when the stream began. Read a source that nobody writes to, such as a snapshot`,
+    { offset },
+  )

@@ -68,7 +68,8 @@ function storeInTurn(job: CopyJob, window: UsedWindow, read: Promise<Buffer>, tu
   const done = begun
     .then(({ stored }) => stored)
     .then(() => job.onProgress?.(window.ranges.reduce((sum, range) => sum + range.length, 0)))
-  return { begun, done }
+  // The slot is free when nothing touches its buffer any more, whatever has failed meanwhile.
+  return { begun, done: Promise.allSettled([read, done]).then(() => done) }
 }
 
 async function hashUnits(hasher: ContentHasher, offset: number, bytes: Buffer): Promise<void> {

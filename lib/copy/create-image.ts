@@ -2,7 +2,7 @@
 import { imageSize } from '../vhdx/builder.ts'
 import { createVhdx } from '../vhdx/create.ts'
 import { type ImagePlan, planImage, type VhdxOptions } from '../vhdx/image-plan.ts'
-import { OutputFile, refuseFullTarget } from './output-file.ts'
+import { OutputFile } from './output-file.ts'
 
 /** The image to create. Sizes are bytes. */
 export interface CreateImageOptions extends VhdxOptions {
@@ -26,8 +26,8 @@ export interface CreatedImage extends ImagePlan {
 export async function createImage(path: string, options: CreateImageOptions): Promise<CreatedImage> {
   const { force = false, onProgress, ...rest } = options
   const planned = planImage(rest)
-  await refuseFullTarget(path, imageSize(planned, planned.fixed ? planned.blockCount : 0))
-  await using output = await OutputFile.create(path, { overwrite: force })
+  const needed = imageSize(planned, planned.fixed ? planned.blockCount : 0)
+  await using output = await OutputFile.create(path, { overwrite: force, needed })
   const plan = await createVhdx(output.device, {
     ...rest,
     onProgress: (done, total) => onProgress?.({ phase: 'writing', done, total }),

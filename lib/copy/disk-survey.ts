@@ -31,7 +31,7 @@ export interface Segment extends RangeStream {
 export interface DiskSurvey {
   readonly table: PartitionTable
   readonly volumes: readonly SurveyedVolume[]
-  /** Reasons not to copy this disk now, each naming its partition. */
+  /** Reasons not to copy this disk now, or not as it is, each naming its partition. */
   readonly hazards: readonly Finding[]
   readonly findings: readonly Finding[]
   readonly leftOut: readonly (LeftOut & { readonly partition: number })[]
@@ -57,17 +57,23 @@ export async function surveyDisk(disk: BlockDevice, options: SurveyOptions = {})
     message: table.type === 'none' ? finding.message : `partition ${partition.number}: ${finding.message}`,
     details: { ...finding.details, partition: partition.number },
   })
+  const findings = [
+    ...table.findings,
+    ...volumes.flatMap(entry =>
+      [...entry.volume.findings, ...entry.usedSpace.findings, ...ignoredExclusion(entry, options)].map(finding =>
+        inPartition(entry, finding),
+      ),
+    ),
+  ]
   return {
     table,
     volumes,
     segments,
-    hazards: volumes.flatMap(entry => entry.volume.hazards.map(hazard => inPartition(entry, hazard))),
-    findings: [
-      ...table.findings,
-      ...volumes.flatMap(entry =>
-        [...entry.volume.findings, ...entry.usedSpace.findings].map(finding => inPartition(entry, finding)),
-      ),
+    hazards: [
+      ...volumes.flatMap(entry => entry.volume.hazards.map(hazard => inPartition(entry, hazard))),
+      ...findings.filter(isOverridden),
     ],
+    findings: findings.filter(finding => !isOverridden(finding)),
     leftOut: volumes.flatMap(({ partition, usedSpace }) =>
       usedSpace.leftOut.map(file => ({ partition: partition.number, ...file })),
     ),
@@ -77,6 +83,9 @@ export async function surveyDisk(disk: BlockDevice, options: SurveyOptions = {})
     ranges: () => unionRanges(segments),
   }
 }
+
+/** What would have been refused but for `copyDamagedWhole`. */
+const isOverridden = ({ code }: Finding) => code === 'DAMAGED_FILE_SYSTEM' || code === 'DISK_TRUNCATED'
 
 /** The table's partitions, or the whole disk as one where there is no table. */
 function partitionsOf(table: PartitionTable, disk: BlockDevice): readonly Partition[] {
@@ -96,6 +105,13 @@ async function surveyVolume(disk: BlockDevice, partition: Partition, options: Su
     const volume = damagedVolume(device, error)
     return { partition, volume, usedSpace: await volume.usedSpace(options) }
   }
+}
+
+/** Files can be left out of NTFS only; whoever asked for more is told. */
+function ignoredExclusion({ volume: { fileSystem } }: SurveyedVolume, { exclude }: SurveyOptions): Finding[] {
+  if (exclude === undefined || fileSystem === 'NTFS' || fileSystem === 'none') return []
+  const message = `nothing is excluded here: files can be left out of NTFS volumes only, and this is ${fileSystem}`
+  return [{ code: 'EXCLUDE_IGNORED', message }]
 }
 
 /** What is wrong with the volume alone: bytes that break its format, or sectors with its structures that cannot be read. */
@@ -147,8 +163,12 @@ export interface CopyPlan {
   grains(size: number): number
 }
 
-/** Walks all ranges once and counts, without keeping them. */
-export async function planCopy(survey: DiskSurvey, blockSize: number, blockCount: number): Promise<CopyPlan> {
+/** Walks all ranges once and counts, without keeping them. Throws the signal's reason when it is aborted. */
+export async function planCopy(
+  survey: DiskSurvey,
+  { blockSize, blockCount }: { readonly blockSize: number; readonly blockCount: number },
+  signal?: AbortSignal,
+): Promise<CopyPlan> {
   const touched = new Uint8Array(Math.ceil(blockCount / 8))
   const exact = new Uint8Array(touched.length)
   const grains = new GrainCounter()
@@ -158,6 +178,7 @@ export async function planCopy(survey: DiskSurvey, blockSize: number, blockCount
   }
   let bytes = 0
   for await (const range of survey.ranges()) {
+    signal?.throwIfAborted()
     bytes += range.length
     mark(touched, range, blockSize)
     grains.add(range)

@@ -1,12 +1,11 @@
 /** A file that appears under its name only when it is whole: written as NAME.partial, flushed, then renamed. */
-import { link, rename, unlink } from 'node:fs/promises'
+import { link, lstat, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { formatSize } from '../binary/size.ts'
 import { FileDevice } from '../device/file-device.ts'
-import { fileIdentity } from '../device/file-identity.ts'
 import { flushFolder } from '../device/folder.ts'
 import { withStorageErrors } from '../device/storage-error.ts'
-import { RefusedError, StorageError } from '../errors.ts'
+import { NotFoundError, RefusedError, StorageError } from '../errors.ts'
 import { freeSpace } from '../platform/free-space.ts'
 
 export class OutputFile implements AsyncDisposable {
@@ -26,17 +25,23 @@ export class OutputFile implements AsyncDisposable {
 
   /**
    * Opens NAME.partial for writing. Throws RefusedError (TARGET_EXISTS) when `path` or its partial file is there
-   * already, unless `overwrite`; then the partial file is deleted at once, and `path` replaced in the end.
+   * already, unless `overwrite`; then the partial file is deleted at once, and `path` replaced in the end. Throws
+   * StorageError (NO_SPACE) when there is no room for `needed` bytes.
    */
-  static async create(path: string, { overwrite = false } = {}): Promise<OutputFile> {
-    await refuseExisting(path, overwrite)
+  static async create(
+    path: string,
+    { overwrite, needed }: { overwrite: boolean; needed: number },
+  ): Promise<OutputFile> {
+    await refuseTarget(path, overwrite)
     const partial = partialPathOf(path)
-    if (await exists(partial)) {
+    if ((await kindOf(partial)) !== undefined) {
       if (!overwrite) throw leftoverError(partial)
+      await refuseTarget(partial, overwrite)
       // Opening for writing takes the lock: a capture that still runs keeps its file.
       await (await FileDevice.open(partial, { mode: 'write' })).close()
       await unlink(partial)
     }
+    await refuseFullTarget(path, needed)
     return new OutputFile(path, await FileDevice.open(partial, { mode: 'create' }), overwrite)
   }
 
@@ -53,8 +58,10 @@ export class OutputFile implements AsyncDisposable {
 
   /** Deletes what was written, unless it is complete. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#close()
-    if (!this.#isKept) await unlink(this.partialPath).catch(() => {})
+    if (this.#isKept) return
+    // Whatever made it stop is being told already; what goes wrong here must not hide it.
+    await this.#close().catch(() => {})
+    await unlink(this.partialPath).catch(() => {})
   }
 
   async #close(): Promise<void> {
@@ -66,16 +73,27 @@ export class OutputFile implements AsyncDisposable {
 
 export const partialPathOf = (path: string) => `${path}.partial`
 
-/** Throws RefusedError (TARGET_EXISTS) when there is something at `path` and it is not to be overwritten. */
-export async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
-  if (overwrite || !(await exists(path))) return
+/**
+ * Throws RefusedError when there is something at `path` that must not be replaced: TARGET_EXISTS for a file, unless
+ * `overwrite`; TARGET_NOT_A_FILE for a device, a folder or a link, whatever the user says.
+ */
+export async function refuseTarget(path: string, overwrite: boolean): Promise<void> {
+  const kind = await kindOf(path)
+  if (kind === undefined || (kind === 'file' && overwrite)) return
+  if (kind !== 'file') {
+    throw new RefusedError(
+      'TARGET_NOT_A_FILE',
+      `${path} is ${kind}, which an image does not replace. Give the path of a file`,
+      { path, kind },
+    )
+  }
   throw new RefusedError('TARGET_EXISTS', `${path} exists already. Choose another name, or replace it with --force`, {
     path,
   })
 }
 
 /** Throws StorageError (NO_SPACE) when the file system of `path` has not `needed` bytes left. */
-export async function refuseFullTarget(path: string, needed: number): Promise<void> {
+async function refuseFullTarget(path: string, needed: number): Promise<void> {
   const free = await freeSpace(path)
   if (free >= needed) return
   throw new StorageError(
@@ -93,14 +111,25 @@ function leftoverError(partial: string): RefusedError {
   )
 }
 
-const exists = async (path: string) => (await fileIdentity(path)) !== undefined
+/** What is at `path`, not following links; undefined when nothing is. */
+async function kindOf(path: string): Promise<string | undefined> {
+  try {
+    const stats = await withStorageErrors({ verb: 'examine', path }, () => lstat(path))
+    if (stats.isFile()) return 'file'
+    return stats.isDirectory() ? 'a folder' : stats.isSymbolicLink() ? 'a link' : 'a device'
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined
+    throw error
+  }
+}
 
 /** A hard link fails when the name is taken, where a rename would replace; not every file system has them. */
 async function renameToNew(from: string, to: string): Promise<void> {
   try {
     await link(from, to)
-  } catch {
-    await refuseExisting(to, false)
+  } catch (error) {
+    await refuseTarget(to, false)
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error
     return rename(from, to)
   }
   await unlink(from)

@@ -17,10 +17,15 @@ export interface UsedWindow {
   readonly ranges: readonly Range[]
 }
 
-/** Cuts ordered `ranges` into the windows of a disk of `size` bytes. Windows that no range touches do not come. */
+/**
+ * Cuts ordered `ranges` into the windows of a disk of `size` bytes, and off at its end. Windows that no range touches do
+ * not come.
+ */
 export async function* usedWindows(ranges: AsyncIterable<Range>, size: number): AsyncIterable<UsedWindow> {
   let window: { offset: number; length: number; ranges: Range[] } | undefined
-  for await (const range of ranges) {
+  for await (const { offset: start, length } of ranges) {
+    const range = intersect({ offset: start, length }, { offset: 0, length: size })
+    if (range === undefined) continue
     for (let at = range.offset; at < endOf(range); ) {
       const offset = roundDown(at, WINDOW)
       if (window?.offset !== offset) {

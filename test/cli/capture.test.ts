@@ -106,6 +106,9 @@ describeWith(diskTools, 'capture', () => {
     })
     await refused(['capture', badBoot, image], 4, 'partition 1')
     expect(await vhdx(['capture', badBoot, image, '--force'])).toMatchObject({ exitCode: 0 })
+    expect(await vhdx(['capture', badBoot, folder.path('x.vhdx'), '--dry-run'])).toMatchObject({ exitCode: 3 })
+    const { manifest } = await vhdxJson('info', image)
+    expect(manifest).toMatchObject({ forced: true, findings: [{ code: 'DAMAGED_FILE_SYSTEM' }] })
   })
 
   test('a dirty volume is refused; with --force the manifest says so', async () => {
@@ -208,6 +211,40 @@ describeWith(diskTools, 'capture', () => {
     } finally {
       await run('umount', [place])
     }
+  })
+
+  testWith(['loop'], 'unreadable sectors are zeros, listed, and said by the exit code', async () => {
+    const backing = folder.path('failing.raw')
+    await writeFile(backing, pattern(16 * MiB))
+    const { stdout } = await run('losetup', ['-f', '--show', backing])
+    const device = stdout.trim()
+    try {
+      // What lies beyond the end of the file under a loop device cannot be read.
+      await truncate(backing, 15 * MiB)
+      const image = folder.path('rescued.vhdx')
+      const ended = await vhdx(['capture', device, image, '--json'])
+      expect(ended.exitCode).toBe(3)
+      const summary = JSON.parse(ended.stdout.trim().split('\n').at(-1)!)
+      expect(summary.readErrors).toEqual({ bytes: MiB, ranges: [{ offset: 15 * MiB, length: MiB }], truncated: false })
+      const { manifest } = await vhdxJson('info', image)
+      expect(manifest.readErrors).toEqual(summary.readErrors)
+      expect(await vhdx(['verify', image])).toMatchObject({ exitCode: 0 })
+      await refused(['capture', device, folder.path('none.vhdx'), '--on-read-error', 'fail'], 1, 'READ_ERROR')
+    } finally {
+      await run('losetup', ['-d', device])
+    }
+  })
+
+  test('a device, a folder or a link is never replaced', async () => {
+    await refused(['capture', disk, '/dev/null', '--force'], 1, 'TARGET_NOT_A_FILE')
+    await refused(['capture', disk, folder.path('.'), '--force'], 1, 'TARGET_NOT_A_FILE')
+  })
+
+  test('what was excluded in vain is said', async () => {
+    const { warnings } = await vhdxJson('capture', disk, folder.path('vain.vhdx'), '--exclude', 'nothing-like-this')
+    expect(warnings).toMatchObject([{ code: 'EXCLUDE_UNMATCHED' }])
+    const sized = ['capture', disk, folder.path('sized.vhdx'), '--source-size', '1GiB']
+    await refused(sized, 2, 'BAD_SOURCE_SIZE')
   })
 
   test('Ctrl-C leaves nothing behind', async () => {

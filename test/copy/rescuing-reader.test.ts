@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { RescuingReader } from '../../lib/copy/rescuing-reader.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
+import { StorageError } from '../../lib/errors.ts'
 import { CountingDevice } from '../helpers/counting-device.ts'
 import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { pattern } from '../helpers/pattern.ts'
@@ -75,4 +76,31 @@ test('a disk with no bad sector is read in one request', async () => {
   await reader.readRanges([whole], Buffer.alloc(SIZE), 0)
   expect(counting.reads).toEqual([whole])
   expect(reader.bytesRead).toBe(SIZE)
+})
+
+test('a disk of which the system still has its beginning in memory is gone as well', async () => {
+  const large = new MemoryDevice(pattern(16 * SIZE))
+  const reader = new RescuingReader(new FaultyDevice(large, { unreadable: [{ offset: 65536, length: 16 * SIZE }] }))
+  await expect(reader.readRanges([whole], Buffer.alloc(SIZE), 0)).rejects.toMatchObject({ code: 'DEVICE_GONE' })
+})
+
+test('a file that became shorter is no disk with bad sectors', async () => {
+  class Shrunk extends MemoryDevice {
+    protected override async readBytes(): Promise<void> {
+      throw new StorageError('SHORT_READ', 'it ends there')
+    }
+  }
+  const reader = new RescuingReader(new Shrunk(disk))
+  await expect(reader.readRanges([whole], Buffer.alloc(SIZE), 0)).rejects.toMatchObject({ code: 'SHORT_READ' })
+})
+
+test('rescuing stops when it is told to', async () => {
+  const unreadable = [{ offset: 0, length: SIZE / 2 }]
+  const controller = new AbortController()
+  const counting = new CountingDevice(new FaultyDevice(new MemoryDevice(disk), { unreadable }))
+  const reader = new RescuingReader(counting, 'zero', controller.signal)
+  const read = reader.readRanges([whole], Buffer.alloc(SIZE), 0)
+  setTimeout(() => controller.abort(new Error('enough')), 0)
+  await expect(read).rejects.toThrow('enough')
+  expect(counting.reads.length).toBeLessThan(2000)
 })

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { RescuingReader } from '../../lib/copy/rescuing-reader.ts'
-import { readUsedWindow, usedWindows, WINDOW } from '../../lib/copy/used-windows.ts'
+import { readUsedWindow, type UsedWindow, usedWindows, WINDOW } from '../../lib/copy/used-windows.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
-import { endOf, normalizeRanges, type Range } from '../../lib/device/ranges.ts'
+import { normalizeRanges, type Range } from '../../lib/device/ranges.ts'
 import { pattern } from '../helpers/pattern.ts'
 
 async function* iterate(ranges: readonly Range[]) {
@@ -50,9 +50,14 @@ test('a patch replaces bytes of the source, also across two windows', async () =
   expect(Buffer.concat(whole).equals(expected)).toBe(true)
 })
 
-test('a range past the end of the disk is never asked for', async () => {
-  const windows: number[] = []
-  for await (const window of usedWindows(iterate([{ offset: SIZE - 10, length: 10 }]), SIZE))
-    windows.push(endOf(window))
-  expect(windows).toEqual([SIZE])
+test('a range past the end of the disk is cut off there', async () => {
+  const past = [
+    { offset: SIZE - 10, length: 4096 },
+    { offset: SIZE + 8192, length: 4096 },
+  ]
+  const windows: UsedWindow[] = []
+  for await (const window of usedWindows(iterate(past), SIZE)) windows.push(window)
+  expect(windows).toEqual([
+    { offset: 2 * WINDOW, length: SIZE - 2 * WINDOW, ranges: [{ offset: SIZE - 10, length: 10 }] },
+  ])
 })
