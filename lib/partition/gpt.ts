@@ -23,6 +23,8 @@ export interface Gpt {
   readonly endLba: number
   /** The first copy is damaged, all this is from the second. */
   readonly fromBackup: boolean
+  /** LBA 1 can be read and does not even begin as a GPT header: somebody wrote something else there. */
+  readonly hasLostStart: boolean
   readonly findings: readonly Finding[]
 }
 
@@ -67,10 +69,9 @@ async function readCopy(disk: BlockDevice, sectorSize: number, lba: number): Pro
     header = await readHeader(disk, sectorSize, lba)
     return { lba, header, entries: await readEntries(disk, sectorSize, header) }
   } catch (problem) {
-    if (problem instanceof FormatError || problem instanceof StorageError) {
-      return header === undefined ? { lba, problem } : { lba, header, problem }
-    }
-    throw problem
+    const isGone = problem instanceof StorageError && problem.code === 'DEVICE_GONE'
+    if (isGone || !(problem instanceof FormatError || problem instanceof StorageError)) throw problem
+    return header === undefined ? { lba, problem } : { lba, header, problem }
   }
 }
 
@@ -138,6 +139,7 @@ function assemble(sectorSize: number, lastLba: number, primary: Copy, backup: Co
     tables: [primary, backup].flatMap(copy => rangesOf(copy, sectorSize, lastLba)),
     endLba: Math.max(alternateLba, myLba, good.header.lastUsableLba),
     fromBackup: good !== primary,
+    hasLostStart: primary.problem?.code === 'BAD_CONSTANT',
     findings: [...copyFindings(primary, backup, lastLba), ...findings],
   }
 }

@@ -1,6 +1,7 @@
 /** The master boot record and the chain of extended boot records behind it. spec-notes/partition-tables.md, "MBR". */
 
 import type { BlockDevice } from '../device/block-device.ts'
+import { tryRead } from '../device/try-read.ts'
 import { hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type BootRecord, bootRecord, type MbrEntry, mbrEntry } from './format.ts'
@@ -76,7 +77,7 @@ export async function mbrSectorSize(disk: BlockDevice, mbr: Mbr, sizes: readonly
 async function hasBootSignature(disk: BlockDevice, offset: number): Promise<boolean> {
   const sector = Buffer.alloc(bootRecord.size)
   if (offset + sector.length > disk.size) return false
-  await disk.read(offset, sector)
+  await tryRead(disk, offset, sector)
   return sector.readUInt16LE(510) === 0xaa55
 }
 
@@ -144,7 +145,7 @@ async function* extendedChain(
 async function readExtendedRecord(disk: BlockDevice, position: number): Promise<ExtendedRecord['slots'] | string> {
   const sector = Buffer.alloc(bootRecord.size)
   if (position + sector.length > disk.size) return 'leads beyond the end of the disk, to'
-  await disk.read(position, sector)
+  if ((await tryRead(disk, position, sector)) !== undefined) return 'leads to a sector that cannot be read,'
   if (!bootRecord.matches(sector)) return 'leads to something without a boot signature, at'
   return slotsOf(bootRecord.decode(sector, 0, position))
 }

@@ -2,7 +2,8 @@
 import { formatSize } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { normalizeRanges } from '../device/ranges.ts'
-import { DiskImageError, FormatError, hex } from '../errors.ts'
+import { tryRead } from '../device/try-read.ts'
+import { DiskImageError, FormatError, hex, type StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { bootRecord } from './format.ts'
 import { type Gpt, readGpt } from './gpt.ts'
@@ -26,6 +27,7 @@ export interface PartitionTableOptions {
 
 /**
  * The partitions of `disk` and where its tables lie. Damage that a second copy makes good is reported in `findings`.
+ * An LBA 0 that cannot be read counts as one without an MBR, and is reported too.
  * Throws FormatError: GPT_DAMAGED when the MBR announces a GPT and neither copy is whole, PARTITION_BEYOND_END and
  * DISK_TRUNCATED when the disk is smaller than its table says.
  */
@@ -36,10 +38,14 @@ export async function readPartitionTable(
   const sectorSizes = options.sectorSizes ?? [...new Set([disk.sectorSize, 512, 4096])]
   const sector = Buffer.alloc(bootRecord.size)
   if (disk.size < sector.length) return noTable(disk, [])
-  await disk.read(0, sector)
-  const mbr = readMbr(sector)
+  const unreadable = await tryRead(disk, 0, sector)
   const gpt = await readGpt(disk, sectorSizes)
   const gptIsWhole = !(gpt instanceof DiskImageError)
+  if (unreadable !== undefined) {
+    const findings = [unreadableMbr(unreadable)]
+    return gptIsWhole && !gpt.hasLostStart ? gptTable(disk, gpt, undefined, findings, options) : noTable(disk, findings)
+  }
+  const mbr = readMbr(sector)
 
   if (mbr?.protective) {
     if (gptIsWhole) return gptTable(disk, gpt, mbr, [], options)
@@ -182,6 +188,12 @@ const lostMbr: Finding = {
   code: 'GPT_WITHOUT_MBR',
   message: 'the protective MBR in LBA 0 is missing; the GPT behind it is whole and was used',
 }
+
+const unreadableMbr = (problem: StorageError): Finding => ({
+  code: 'MBR_UNREADABLE',
+  message: `LBA 0 cannot be read, so partitions that only an MBR lists are not known: ${problem.message}`,
+  details: { position: 0 },
+})
 
 const doubtfulMbr: Finding = {
   code: 'MBR_IMPLAUSIBLE',

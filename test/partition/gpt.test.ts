@@ -4,7 +4,7 @@ import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { readPartitionTable } from '../../lib/partition/partition-table.ts'
 import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { VastDevice } from '../helpers/vast-device.ts'
-import { DISK_GUID, type GptPlan, LINUX, writeGpt } from './make-tables.ts'
+import { bootSectorOf, DISK_GUID, type GptPlan, LINUX, writeGpt } from './make-tables.ts'
 
 const MiB = 2 ** 20
 const TiB = 2 ** 40
@@ -283,4 +283,49 @@ describe('MBR and GPT disagree', () => {
     expect(table).toMatchObject({ type: 'mbr', partitions: [{ number: 1, typeId: '0x83' }] })
     expect(codes(table)).toEqual(['GPT_IGNORED'])
   })
+})
+
+describe('an unreadable LBA 0', () => {
+  const unreadable = (disk: MemoryDevice, ...sectors: readonly (readonly [number, number])[]) =>
+    new FaultyDevice(disk, { unreadable: sectors.map(([offset, length]) => ({ offset, length })) })
+
+  test.each<[string, (places: Awaited<ReturnType<typeof writeGpt>>) => (readonly [number, number])[], string[]]>([
+    ['alone', () => [], []],
+    ['with the first header', ({ primary }) => [[primary, 512]], ['GPT_PRIMARY_DAMAGED']],
+    ['with the first entries', ({ primaryEntries }) => [[primaryEntries + 1024, 512]], ['GPT_PRIMARY_DAMAGED']],
+    ['with the physical sector it is in', () => [[0, 4096]], ['GPT_PRIMARY_DAMAGED']],
+    ['with the backup header', ({ backup }) => [[backup, 512]], ['GPT_BACKUP_DAMAGED']],
+  ])('%s: the GPT is used', async (_, others, findings) => {
+    const { disk, places } = await gptDisk()
+    const sound = await readPartitionTable(disk)
+    const table = await readPartitionTable(unreadable(disk, [0, 512], ...others(places)))
+    expect(table).toEqual({ ...sound, findings: table.findings })
+    expect(codes(table)).toEqual(['MBR_UNREADABLE', ...findings])
+    expect(table.findings[0]!.message).toMatch(/cannot read 512 bytes at byte 0/)
+  })
+
+  test('sectors of 4096 bytes, on a device that says 512', async () => {
+    const { disk } = await gptDisk(TWO, 4 * MiB, 4096)
+    const table = await readPartitionTable(unreadable(new MemoryDevice(disk.content), [0, 4096]))
+    expect(table).toMatchObject({ type: 'gpt', sectorSize: 4096, partitions: [{ number: 1 }, { number: 3 }] })
+  })
+
+  test('something else in LBA 1: what is left at the end is not believed', async () => {
+    const { disk } = await gptDisk()
+    await disk.zero(512, 33 * 512)
+    const table = await readPartitionTable(unreadable(disk, [0, 512]))
+    expect(table).toMatchObject({ type: 'none', partitions: [], findings: [{ code: 'MBR_UNREADABLE' }] })
+  })
+
+  test('no GPT: no table', async () => {
+    const disk = new MemoryDevice(MiB)
+    await disk.write(0, bootSectorOf([{ type: 7, firstLba: 63, sectorCount: 100 }]))
+    const table = await readPartitionTable(unreadable(disk, [0, 512]))
+    expect(table).toMatchObject({ type: 'none', partitions: [], findings: [{ code: 'MBR_UNREADABLE' }] })
+  })
+})
+
+test.each([0, 1, 2])('a disk that is gone after %i requests is not one with damaged tables', async requests => {
+  const { disk } = await gptDisk()
+  await expect(readPartitionTable(new FaultyDevice(disk, { requests }))).rejects.toMatchObject({ code: 'DEVICE_GONE' })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { readPartitionTable } from '../../lib/partition/partition-table.ts'
+import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { VastDevice } from '../helpers/vast-device.ts'
 import { bootSectorOf, type Slot } from './make-tables.ts'
 
@@ -123,6 +124,39 @@ describe('extended partitions', () => {
     const table = await readPartitionTable(await mbrDisk([{ type: 5, firstLba: 1000, sectorCount: 3000 }], records))
     expect(table.partitions.map(({ number }) => number)).toEqual(numbers)
     expect(codes(table)).toEqual(['EBR_CHAIN_BROKEN'])
+  })
+
+  test('a chain that leads to an unreadable sector ends there and is reported', async () => {
+    const disk = await mbrDisk(
+      [
+        { type: 7, firstLba: 63, sectorCount: 100 },
+        { type: 5, firstLba: 1000, sectorCount: 3000 },
+      ],
+      {
+        1000: [
+          { type: 0x83, firstLba: 1, sectorCount: 9 },
+          { type: 5, firstLba: 100, sectorCount: 9 },
+        ],
+        1100: [{ type: 0x83, firstLba: 1, sectorCount: 9 }],
+      },
+    )
+    for (const [lba, numbers] of [
+      [1100, [1, 5]],
+      [1000, [1]],
+    ] as const) {
+      const table = await readPartitionTable(
+        new FaultyDevice(disk, { unreadable: [{ offset: lba * 512, length: 512 }] }),
+      )
+      expect(table.partitions.map(({ number }) => number)).toEqual(numbers)
+      expect(table.findings).toMatchObject([{ code: 'EBR_CHAIN_BROKEN', details: { lba } }])
+      expect(table.findings[0]!.message).toContain('cannot be read')
+    }
+  })
+
+  test('a partition whose first sector is unreadable is listed', async () => {
+    const disk = await mbrDisk([{ type: 7, firstLba: 63, sectorCount: 100 }])
+    const faulty = new FaultyDevice(disk, { unreadable: [{ offset: 63 * 512, length: 512 }] })
+    expect(await readPartitionTable(faulty)).toMatchObject({ type: 'mbr', partitions: [{ number: 1 }], findings: [] })
   })
 
   test('a chain that never ends is cut', async () => {
