@@ -5,14 +5,14 @@ import { tryRead } from '../device/try-read.ts'
 import { hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type BootRecord, bootRecord, type MbrEntry, mbrEntry } from './format.ts'
-import type { TableEntry } from './partition.ts'
+import { MAX_PARTITIONS, type TableEntry } from './partition.ts'
 import { isExtendedType, mbrTypeId } from './types.ts'
 
 const ENTRIES_OFFSET = bootRecord.offsetOf('entries')
 const PROTECTIVE_TYPE = 0xee
 
-/** More logical partitions than any system makes or shows; it ends chains that would run through a whole disk. */
-const MAX_LOGICAL = 1024
+/** As many as a table may list beside four primaries; it ends chains that would run through a whole disk. */
+const MAX_LOGICAL = MAX_PARTITIONS - 4
 
 /** An MBR whose signature is there. */
 export interface Mbr {

@@ -8,7 +8,7 @@ import type { Finding } from '../finding.ts'
 import { bootRecord } from './format.ts'
 import { type Gpt, readGpt } from './gpt.ts'
 import { type Mbr, mbrSectorSize, partitionsFit, readMbr, readMbrPartitions } from './mbr.ts'
-import type { Partition, PartitionTable, TableEntry } from './partition.ts'
+import { MAX_PARTITIONS, type Partition, type PartitionTable, type TableEntry } from './partition.ts'
 import { partitionTypeName } from './types.ts'
 import { isVolumeBootSector } from './volume-boot-sector.ts'
 
@@ -29,7 +29,7 @@ export interface PartitionTableOptions {
  * The partitions of `disk` and where its tables lie. Damage that a second copy makes good is reported in `findings`.
  * An LBA 0 that cannot be read counts as one without an MBR, and is reported too.
  * Throws FormatError: GPT_DAMAGED when the MBR announces a GPT and neither copy is whole, PARTITION_BEYOND_END and
- * DISK_TRUNCATED when the disk is smaller than its table says.
+ * DISK_TRUNCATED when the disk is smaller than its table says, TOO_MANY_PARTITIONS and TOO_MANY_OVERLAPS.
  */
 export async function readPartitionTable(
   disk: BlockDevice,
@@ -112,6 +112,9 @@ async function mbrTable(
   }
 }
 
+/** Damaged tables have a few. Each overlap lets one more survey of the same, possibly vast, sectors be under way. */
+const MAX_OVERLAPS = 16
+
 /** The entries as partitions of `disk`, by offset. */
 function placePartitions(
   disk: BlockDevice,
@@ -119,6 +122,7 @@ function placePartitions(
   sectorSize: number,
   options: PartitionTableOptions,
 ): { partitions: Partition[]; findings: Finding[] } {
+  if (entries.length > MAX_PARTITIONS) throw tooMany('PARTITIONS', 'partitions', MAX_PARTITIONS, entries.length)
   const findings: Finding[] = []
   const partitions: Partition[] = []
   for (const { firstLba, sectorCount, position, ...entry } of entries) {
@@ -133,7 +137,11 @@ function placePartitions(
     if (size > 0) partitions.push({ ...entry, offset, size, typeName: partitionTypeName(entry.typeId) })
   }
   partitions.sort((a, b) => a.offset - b.offset || a.number - b.number)
-  return { partitions, findings: [...findings, ...overlaps(partitions)] }
+  const overlapping = overlaps(partitions)
+  if (overlapping.length > MAX_OVERLAPS) {
+    throw tooMany('OVERLAPS', 'partitions that begin inside another', MAX_OVERLAPS, overlapping.length)
+  }
+  return { partitions, findings: [...findings, ...overlapping] }
 }
 
 /** A finding for each partition that begins before one in front of it has ended. */
@@ -160,6 +168,13 @@ const beyondEnd = (number: number, position: number, expected: number, actual: n
     'PARTITION_BEYOND_END',
     `partition ${number} (entry at byte ${hex(position)}) ends at byte ${expected} (${formatSize(expected)}), but the disk has ${actual} bytes (${formatSize(actual)}). ${CUT_OFF}`,
     { structure: 'partition table', field: `partition ${number}`, position, expected, actual },
+  )
+
+const tooMany = (of: string, what: string, expected: number, actual: number): FormatError =>
+  new FormatError(
+    `TOO_MANY_${of}`,
+    `the partition table lists ${actual} ${what}, more than the ${expected} that are read: no system makes such a table. Repair it first, for example with gdisk or TestDisk on a copy of the disk`,
+    { structure: 'partition table', expected, actual },
   )
 
 /** Reported or thrown when only the end of the disk is missing, with the backup GPT and no partition. */

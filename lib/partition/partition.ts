@@ -2,6 +2,12 @@
 import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
 
+/**
+ * The most partitions a table may list: the numbers Linux has for them, twice what Windows makes. Each may hold a file
+ * system to survey. spec-notes/partition-tables.md, "Bounds".
+ */
+export const MAX_PARTITIONS = 255
+
 /** A part of a disk, as its partition table says. */
 export interface Partition {
   /** As Linux counts: MBR primaries 1 to 4 by slot, logical ones from 5 along the chain; GPT by slot from 1. */

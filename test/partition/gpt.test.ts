@@ -246,6 +246,39 @@ test('partitions that overlap are kept and reported', async () => {
   ])
 })
 
+describe('as many partitions as entries', () => {
+  const apart = (count: number, sectors = 1) =>
+    Object.fromEntries(
+      Array.from({ length: count }, (_, slot) => [slot, { firstLba: 3000 + slot, lastLba: 3000 + slot + sectors - 1 }]),
+    )
+
+  test('255 are read, 256 are refused', async () => {
+    const { disk } = await gptDisk({ entryCount: 8192, partitions: apart(255) }, 8 * MiB)
+    expect((await readPartitionTable(disk)).partitions).toHaveLength(255)
+    for (const count of [256, 5000]) {
+      const hostile = await gptDisk({ entryCount: 8192, partitions: apart(count) }, 8 * MiB)
+      await expect(readPartitionTable(hostile.disk)).rejects.toMatchObject({
+        name: 'FormatError',
+        code: 'TOO_MANY_PARTITIONS',
+        details: { expected: 255, actual: count },
+      })
+    }
+  })
+
+  test('16 that begin inside another are read, 17 are refused', async () => {
+    const { disk } = await gptDisk({ partitions: apart(17, 1000) })
+    expect(codes(await readPartitionTable(disk))).toEqual(Array(16).fill('PARTITIONS_OVERLAP'))
+    const hostile = await gptDisk({ partitions: apart(18, 1000) })
+    for (const truncated of ['refuse', 'cut'] as const) {
+      await expect(readPartitionTable(hostile.disk, { truncated })).rejects.toMatchObject({
+        name: 'FormatError',
+        code: 'TOO_MANY_OVERLAPS',
+        details: { expected: 16, actual: 17 },
+      })
+    }
+  })
+})
+
 test('a partition that ends before it begins is left out and reported', async () => {
   const { disk } = await gptDisk({
     partitions: { 0: { firstLba: 500, lastLba: 400 }, 1: { firstLba: 500, lastLba: 500 } },

@@ -61,7 +61,7 @@ export async function writeGpt(disk: BlockDevice, plan: GptPlan = {}): Promise<G
   for (const [slot, partition] of Object.entries(partitions)) {
     const unnamed = {
       typeGuid: LINUX,
-      partitionGuid: NIL_GUID.replace(/000$/, slot.padStart(3, '0')),
+      partitionGuid: NIL_GUID.replace(/0000$/, slot.padStart(4, '0')),
       attributes: 0n,
       name: Buffer.alloc(72),
     }

@@ -166,8 +166,18 @@ describe('extended partitions', () => {
       await disk.write(lba * 512, bootSectorOf([{ type: 0x83, sectorCount: 1 }, next]))
     }
     const table = await readPartitionTable(disk)
-    expect(table.partitions).toHaveLength(1024)
+    expect(table.partitions).toHaveLength(251)
     expect(codes(table)).toEqual(['EBR_CHAIN_BROKEN'])
+  })
+
+  test('several chains that never end are more partitions than are read', async () => {
+    const extended = { type: 5, firstLba: 1, sectorCount: 1000 }
+    const disk = await mbrDisk([extended, { ...extended, firstLba: 1001 }])
+    for (let lba = 1; lba < 2000; lba++) {
+      const next = { type: 5, firstLba: lba < 1001 ? lba : lba - 1000, sectorCount: 1 }
+      await disk.write(lba * 512, bootSectorOf([{ type: 0x83, sectorCount: 1 }, next]))
+    }
+    await expect(readPartitionTable(disk)).rejects.toMatchObject({ code: 'TOO_MANY_PARTITIONS' })
   })
 
   test('two extended partitions that share their records', async () => {
