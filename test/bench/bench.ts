@@ -127,6 +127,12 @@ async function main(): Promise<void> {
 
   const plan = lastLine((await run('node', [vhdx, 'capture', disk, path('x.vhdx'), '--dry-run', '--json'])).stdout)
   const blocks = Math.ceil(plan.usedBytes / (4 * 1024 ** 2))
+  const ddProgram = (name: string, ...how: readonly string[]): Program => ({
+    name,
+    input: disk,
+    output: path('dd.raw'),
+    command: ['dd', `if=${disk}`, `of=${path('dd.raw')}`, 'bs=4M', `count=${blocks}`, ...how, 'conv=fsync'],
+  })
   const [ours, ...peers]: Program[] = [
     {
       name: 'vhdx capture',
@@ -134,12 +140,8 @@ async function main(): Promise<void> {
       output: path('ours.vhdx'),
       command: ['node', vhdx, 'capture', disk, path('ours.vhdx'), '--json'],
     },
-    {
-      name: 'dd of as many bytes',
-      input: disk,
-      output: path('dd.raw'),
-      command: ['dd', `if=${disk}`, `of=${path('dd.raw')}`, 'bs=4M', `count=${blocks}`, 'conv=fsync'],
-    },
+    ddProgram('dd of as many bytes'),
+    ddProgram('dd oflag=direct of as many bytes', 'oflag=direct'),
     {
       name: 'ntfsclone --save-image (the NTFS volume alone)',
       input: volume,
