@@ -3,7 +3,8 @@ import type { Finding } from '../finding.ts'
 import { openDisk } from '../image/open-disk.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import { surveyDisk } from './disk-survey.ts'
-import { type Manifest, type ManifestPartition, manifestPartition, readManifest } from './manifest.ts'
+import { type Manifest, type ManifestPartition, manifestPartition } from './manifest.ts'
+import { readManifest } from './read-manifest.ts'
 
 /** All sizes are bytes; null where the format has no such thing. */
 export interface DiskDescription {

@@ -1,11 +1,25 @@
 /** Globs over paths in a volume; the one place that knows the glob library. */
 import picomatch from 'picomatch'
+import { OptionError } from '../errors.ts'
+
+/** Bytes of all globs as JSON: a manifest keeps them whole, because verifying needs them, and must have room for more. */
+export const MAX_GLOBS_SIZE = 64 * 1024
+
+/** Characters of one: regular expressions have their limits. */
+const MAX_GLOB_LENGTH = 1_000
 
 /**
  * Whether a path (backslashes, from the volume's root) matches one of `globs`, without regard to case. A glob may be
  * written with either slash; one that does not begin with a slash matches at any depth, as in .gitignore.
+ * Throws OptionError (GLOBS_TOO_LONG) for more than an image's manifest can keep.
  */
 export function globMatcher(globs: readonly string[]): (path: string) => boolean {
+  if (globs.some(glob => glob.length > MAX_GLOB_LENGTH)) {
+    throw tooLong(`one of the globs has more than ${MAX_GLOB_LENGTH} characters. Use wildcards`)
+  }
+  const size = Buffer.byteLength(JSON.stringify(globs))
+  if (size > MAX_GLOBS_SIZE)
+    throw tooLong(`the globs take ${size} bytes, an image keeps ${MAX_GLOBS_SIZE}. Use wildcards`)
   const patterns = globs.map(glob => {
     const forward = glob.replaceAll('\\', '/')
     return forward.startsWith('/') ? forward : `/**/${forward}`
@@ -13,3 +27,5 @@ export function globMatcher(globs: readonly string[]): (path: string) => boolean
   const matches = picomatch(patterns, { nocase: true, dot: true })
   return path => matches(path.replaceAll('\\', '/'))
 }
+
+const tooLong = (message: string) => new OptionError('GLOBS_TOO_LONG', message)

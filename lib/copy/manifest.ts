@@ -1,18 +1,19 @@
 /** What a capture says of itself, kept as JSON in the image: a user metadata item, which every reader leaves alone. */
-import type { BlockDevice } from '../device/block-device.ts'
-import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { VhdxDevice } from '../vhdx/vhdx-device.ts'
-import type { LeftOut } from '../volume/volume.ts'
-import { type ContentHashes, UNIT } from './content-hash.ts'
+import { USER_METADATA_CAPACITY } from '../vhdx/new-image.ts'
+import type { LeftOut, LeftOutReason } from '../volume/volume.ts'
+import type { ContentHashes } from './content-hash.ts'
 import type { SurveyedVolume } from './disk-survey.ts'
 import type { ReadErrors } from './rescuing-reader.ts'
 
 /** The metadata item that holds the manifest. */
 export const MANIFEST_ITEM = '5c0a0d34-3e5e-4d7b-9a6f-2b1f6f0c8e11'
 
-/** Entries of each list that are kept; `…Count` has how many there were. */
+/** Entries of each list that are kept where there is room; `…Count` has how many there were. */
 const MAX_ENTRIES = 500
+
+/** Characters of a text that are kept: of a path, a label, a message. */
+const MAX_TEXT = 1_000
 
 export interface ManifestPartition {
   readonly number: number
@@ -27,11 +28,19 @@ export interface ManifestPartition {
   readonly usedBytes: number
 }
 
+/** Bytes the image holds instead of the source's own. */
+export interface ManifestChange {
+  readonly offset: number
+  readonly length: number
+  readonly reason: string
+}
+
 /** What a capture says of itself: spec-notes/manifest.md has each field. */
 export interface Manifest {
   readonly format: 'vhdx-capture'
   readonly formatVersion: 1
   readonly tool: { readonly name: string; readonly version: string }
+  /** The image's disk has `size` bytes rounded up to its sectors. */
   readonly source: { readonly path: string; readonly format: string; readonly size: number }
   readonly started: string
   readonly finished: string
@@ -39,17 +48,21 @@ export interface Manifest {
   readonly forced: boolean
   readonly partitionTable: { readonly type: string; readonly diskId: string | null }
   readonly partitions: readonly ManifestPartition[]
-  readonly keep: readonly string[]
+  readonly partitionsCount: number
+  readonly keep: readonly LeftOutReason[]
   readonly exclude: readonly string[]
   readonly leftOut: readonly (LeftOut & { readonly partition: number })[]
   readonly leftOutCount: number
-  /** Bytes the image holds instead of the source's own. */
-  readonly changed: readonly { readonly offset: number; readonly length: number; readonly reason: string }[]
+  readonly changed: readonly ManifestChange[]
+  readonly changedCount: number
   readonly readErrors: ReadErrors
   readonly findings: readonly Finding[]
   readonly findingsCount: number
   readonly hashes: ContentHashes
 }
+
+/** What a manifest says, before it is cut to the room there is. */
+export type ManifestContent = Omit<Manifest, `${string}Count`>
 
 /** What a manifest says of a volume. */
 export function manifestPartition({ partition, volume, usedSpace }: SurveyedVolume): ManifestPartition {
@@ -69,58 +82,42 @@ export function manifestPartition({ partition, volume, usedSpace }: SurveyedVolu
   }
 }
 
-/** The bytes of `manifest`, with its lists cut so that it fits. */
-export function encodeManifest(manifest: Omit<Manifest, 'leftOutCount' | 'findingsCount'>): Buffer {
-  const { leftOut, findings, readErrors } = manifest
-  const complete: Manifest = {
-    ...manifest,
-    leftOut: leftOut.slice(0, MAX_ENTRIES),
+/**
+ * The bytes of a manifest. They fit an image whatever was found: the hashes and the options, which are bounded where they
+ * are made, take less than the room there is, and all other lists are cut shorter until they fit too.
+ */
+export function encodeManifest(content: ManifestContent): Buffer {
+  for (let limit = MAX_ENTRIES; ; limit = Math.floor(limit / 2)) {
+    const bytes = Buffer.from(JSON.stringify(cut(content, limit)))
+    if (bytes.length <= USER_METADATA_CAPACITY || limit === 0) return bytes
+  }
+}
+
+/** The manifest with at most `limit` entries in its lists, but for what verifying needs in full. */
+function cut({ exclude, hashes, ...content }: ManifestContent, limit: number): Manifest {
+  const { partitions, keep, leftOut, changed, readErrors, findings } = content
+  const ranges = readErrors.ranges.slice(0, limit)
+  const described = {
+    ...content,
+    partitions: partitions.slice(0, limit),
+    partitionsCount: partitions.length,
+    keep: [...new Set(keep)],
+    leftOut: leftOut.slice(0, limit),
     leftOutCount: leftOut.length,
-    findings: findings.slice(0, MAX_ENTRIES),
+    changed: changed.slice(0, limit),
+    changedCount: changed.length,
+    readErrors: { ...readErrors, ranges, truncated: readErrors.truncated || ranges.length < readErrors.ranges.length },
+    findings: findings.slice(0, limit),
     findingsCount: findings.length,
-    readErrors: { ...readErrors, ranges: readErrors.ranges.slice(0, MAX_ENTRIES) },
   }
-  return Buffer.from(JSON.stringify(complete, (_, value) => (typeof value === 'bigint' ? value.toString() : value)))
+  return { ...withShortTexts(described), exclude, hashes }
 }
 
-/** The manifest of a captured image; undefined where there is none. Throws FormatError (BAD_MANIFEST). */
-export async function readManifest(disk: BlockDevice): Promise<Manifest | undefined> {
-  if (!(disk instanceof VhdxDevice)) return undefined
-  const item = await disk.userMetadata(MANIFEST_ITEM)
-  return item === undefined ? undefined : decodeManifest(item)
-}
-
-/** Throws FormatError (BAD_MANIFEST) when `bytes` are no manifest, or one of a later version of the format. */
-export function decodeManifest(bytes: Buffer): Manifest {
-  const problem = (actual: string) =>
-    new FormatError('BAD_MANIFEST', `the capture manifest in the image is ${actual}`, { actual })
-  let value: Manifest
-  try {
-    value = JSON.parse(bytes.toString('utf8'))
-  } catch (error) {
-    throw problem(`not JSON (${(error as Error).message})`)
-  }
-  if (value?.format !== 'vhdx-capture') throw problem('not one of ours: its format is not vhdx-capture')
-  if (value.formatVersion !== 1) throw problem(`of version ${value.formatVersion}; this program reads version 1`)
-  checkHashes(value.hashes, problem)
-  return value
-}
-
-/** The hashes are used to loop and to allocate, so their numbers are checked here, once. */
-function checkHashes(hashes: ContentHashes, problem: (actual: string) => FormatError): void {
-  const { algorithm, unit, grain, stretches, digests } = hashes ?? {}
-  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0
-  if (algorithm !== 'sha256' || unit !== UNIT || typeof digests !== 'string' || !Array.isArray(stretches)) {
-    throw problem('without hashes this program can read')
-  }
-  if (!isCount(grain) || grain < unit || grain % unit !== 0) throw problem(`damaged: its grain is ${grain} bytes`)
-  let [next, count] = [0, 0]
-  for (const stretch of stretches) {
-    const [first, length] = Array.isArray(stretch) ? stretch : []
-    if (!isCount(first) || !isCount(length) || first! < next) throw problem('damaged: its grains are not in order')
-    next = first! + length!
-    count += length!
-  }
-  const bytes = Buffer.from(digests, 'base64').length
-  if (bytes !== 32 * count) throw problem(`damaged: ${count} grains but ${bytes} bytes of hashes`)
+/** `value` as JSON has it, long texts cut, whatever depth they are at. */
+function withShortTexts<T>(value: T): T {
+  const json = JSON.stringify(value, (_, part) => {
+    if (typeof part === 'bigint') return part.toString()
+    return typeof part === 'string' && part.length > MAX_TEXT ? `${part.slice(0, MAX_TEXT)}…` : part
+  })
+  return JSON.parse(json)
 }

@@ -11,8 +11,9 @@ import { type ContentHashes, isZero, UNIT, unitLength, zeroUnitDigest } from './
 import { surveyDisk } from './disk-survey.ts'
 import { globMatcher } from './glob.ts'
 import { HashThread } from './hash-thread.ts'
-import { type Manifest, readManifest } from './manifest.ts'
+import type { Manifest } from './manifest.ts'
 import { mapInOrder } from './map-in-order.ts'
+import { readManifest } from './read-manifest.ts'
 import { RescuingReader } from './rescuing-reader.ts'
 import { readUsedWindow, type UsedWindow, usedWindows, WINDOW } from './used-windows.ts'
 
@@ -179,7 +180,7 @@ async function verifyAgainst(
 ): Promise<VerifyReport> {
   await using source = await openDisk(sourcePath)
   const survey = await surveyDisk(source.disk, {
-    keep: new Set((manifest?.keep ?? []) as never[]),
+    keep: new Set(manifest?.keep),
     ...(manifest?.exclude.length ? { exclude: globMatcher(manifest.exclude) } : {}),
     ...(options.signal ? { signal: options.signal } : {}),
     copyDamagedWhole: manifest?.forced ?? false,
