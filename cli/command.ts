@@ -1,5 +1,6 @@
 /** A command is one file with four parts in one order: name and help, options, checks, one call into the library. */
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs'
+import { OptionError } from '../lib/index.ts'
 import { EXIT_CODE_HELP, type ExitCode } from './exit-code.ts'
 
 /** Where `main` finds what the handler came to: yargs itself hands no value back. */
@@ -12,6 +13,8 @@ interface Command<A> {
   readonly command: string
   readonly describe: string
   readonly builder: (yargs: Argv) => Argv<A>
+  /** Options that may be given more than once. */
+  readonly lists?: readonly (keyof A)[]
   readonly handler: (args: ArgumentsCamelCase<A>) => Promise<ExitCode>
 }
 
@@ -25,12 +28,44 @@ export function defineCommand<A>(command: Command<A>): DefinedCommand {
       ...command,
       builder: yargs => command.builder(yargs.epilogue(EXIT_CODE_HELP)),
       handler: async args => {
-        outcome.exitCode = await command.handler(args)
+        outcome.exitCode = await command.handler(settled(args, command.lists ?? []))
       },
     }
     // yargs takes commands of any arguments, but its types know no such list.
     return module as unknown as CommandModule
   }
+}
+
+/** yargs takes a lone dash for an option without a name and loses it, so it travels as what no argument can be. */
+const DASH = '\0-'
+export const hideDashes = (args: readonly string[]) => args.map(arg => (arg === '-' ? DASH : arg))
+export const showDashes = (text: string) => text.replaceAll(DASH, '-')
+
+/** The arguments, in every command, that name what is read or written here and there and not in one pass. */
+const DISKS = ['source', 'image', 'against']
+const PATHS = [...DISKS, 'target']
+
+/** What yargs made of the arguments, in camelCase, without what it lets through although no command can use it. */
+function settled<A extends object>(args: A, lists: readonly PropertyKey[]): A {
+  const entries = Object.entries(args).map(([name, value]): [string, unknown] => {
+    if (Array.isArray(value) && ![...lists, '_'].includes(name)) {
+      throw new OptionError('USAGE', `--${name} can be given only once`)
+    }
+    if (value === '' && PATHS.includes(name)) throw new OptionError('USAGE', `the path for '${name}' is empty`)
+    if (value === DASH && DISKS.includes(name)) {
+      throw new OptionError(
+        'NOT_IN_A_PIPE',
+        `a disk cannot be read from a pipe: '${name}' has to be a file or a device, which is read here and there. Write what comes through the pipe to a file first`,
+      )
+    }
+    return [name.replaceAll(/-(.)/g, (_, letter) => letter.toUpperCase()), withDashes(value)]
+  })
+  return Object.fromEntries(entries) as A
+}
+
+function withDashes(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withDashes)
+  return typeof value === 'string' ? showDashes(value) : value
 }
 
 /** Options that every command has. */

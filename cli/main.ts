@@ -1,6 +1,8 @@
 /** The command line: finds the command, runs it, prints its errors and says what the program ends with. */
 import yargs from 'yargs'
-import type { DefinedCommand, Outcome } from './command.ts'
+import { Parser } from 'yargs/helpers'
+import { OptionError } from '../lib/index.ts'
+import { type DefinedCommand, hideDashes, type Outcome, showDashes } from './command.ts'
 import { EXIT_CODE_HELP, ExitCode, exitCodeOf } from './exit-code.ts'
 import { describeError } from './output.ts'
 import { packageVersion } from './version.ts'
@@ -16,22 +18,37 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ default: DefinedCommand 
   verify: () => import('./commands/verify.ts'),
 }
 
-/** yargs' own usage errors: the message is all there is to know. */
-class UsageError extends Error {}
+/** yargs' words for what goes wrong most, in ours. */
+const WORDS = {
+  'Not enough arguments following: %s': '--%s needs a value',
+  'Argument: %s, Given: %s, Choices: %s': '--%s cannot be %s, only %s',
+  'Did you mean %s?': 'There is no such command. Perhaps this is meant: %s',
+}
 
-/** Runs the command line `args` (without node and script). Never throws: prints the error and returns its exit code. */
-export async function main(args: readonly string[]): Promise<ExitCode> {
+/** Runs the command line `given` (without node and script). Never throws: prints the error and returns its exit code. */
+export async function main(given: readonly string[]): Promise<ExitCode> {
   const outcome: Outcome = { exitCode: ExitCode.done }
+  // `vhdx help capture` is `vhdx capture --help`.
+  const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given
   try {
     const named = COMMANDS[args[0] ?? '']
+    const help = named === undefined ? 'vhdx --help' : `vhdx ${args[0]} --help`
     const wanted = named === undefined ? Object.values(COMMANDS) : [named]
     const commands = await Promise.all(wanted.map(load => load()))
-    const parser = yargs([...args])
+    const parser = yargs(hideDashes(args))
       .scriptName('vhdx')
       .usage('$0 <command>\n\nCaptures disks into VHDX images that Windows attaches, and looks into such images.')
+      .locale('en')
+      .updateStrings(WORDS)
+      .parserConfiguration({
+        'boolean-negation': false,
+        'camel-case-expansion': false,
+        'dot-notation': false,
+        'greedy-arrays': false,
+      })
       .command(commands.map(command => command.default(outcome)))
       .completion('completion', 'Print a script for shell completion: vhdx completion >> ~/.bashrc')
-      .demandCommand(1, 'Say what to do: vhdx --help lists the commands')
+      .demandCommand(1, 'Say what to do')
       .recommendCommands()
       .strict()
       .version(packageVersion())
@@ -40,17 +57,16 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
       .wrap(Math.min(120, process.stdout.columns ?? 100))
       .exitProcess(false)
       .fail((message, error) => {
-        throw error ?? new UsageError(message)
+        // yargs gives some of its own errors as a message and some as an error; the rest comes from the command.
+        if (error && error.name !== 'YError') throw error
+        const line = showDashes(message ?? error.message).replaceAll(/\s+/g, ' ')
+        throw new OptionError('USAGE', `${line}. See ${help}`)
       })
     await parser.parseAsync()
     return outcome.exitCode
   } catch (error) {
-    if (error instanceof UsageError) {
-      const command = COMMANDS[args[0] ?? ''] === undefined ? 'vhdx' : `vhdx ${args[0]}`
-      process.stderr.write(`vhdx: ${error.message}. See ${command} --help\n`)
-      return ExitCode.usage
-    }
-    process.stderr.write(`${describeError(error, args.includes('--json'))}\n`)
+    const { json } = Parser([...args], { boolean: ['json'] })
+    process.stderr.write(`${describeError(error, json)}\n`)
     return exitCodeOf(error)
   }
 }

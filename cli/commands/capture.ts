@@ -41,6 +41,8 @@ export default defineCommand({
       })
       .option('keep', {
         type: 'string',
+        array: true,
+        requiresArg: true,
         describe: `Copy what is left out by default, separated by commas: ${KEPT_KINDS.join(', ')}`,
       })
       .option('exclude', {
@@ -70,9 +72,9 @@ export default defineCommand({
       .example('$0 capture disk.raw disk.vhdx --dry-run', 'What would be copied')
       .example('$0 capture /dev/sda - | ssh nas "cat > sda.vhdx"', 'In one pass to another machine')
       .example("$0 capture /dev/sda sda.vhdx --exclude 'Windows/Temp/**'", 'Leave out more'),
+  lists: ['keep', 'exclude'],
   handler: async args => {
-    // yargs takes a lone dash for an option without a name, and gives ''.
-    const streams = args.target === '-' || (args.target === '' && process.argv.includes('-'))
+    const streams = args.target === '-'
     if (streams && process.stdout.isTTY && !args.dryRun) {
       throw new OptionError(
         'STDOUT_IS_TERMINAL',
@@ -116,9 +118,9 @@ export default defineCommand({
 
 type Kind = (typeof LEFT_OUT_REASONS)[number]
 
-function parseKeep(text: string | undefined): Kind[] {
-  const kinds = (text ?? '')
-    .split(',')
+function parseKeep(lists: readonly string[] = []): Kind[] {
+  const kinds = lists
+    .flatMap(list => list.split(','))
     .map(kind => kind.trim())
     .filter(kind => kind !== '')
   const unknown = kinds.find(kind => !(KEPT_KINDS as string[]).includes(kind))

@@ -12,7 +12,12 @@ export default defineCommand({
   builder: yargs =>
     yargs
       .positional('image', { type: 'string', demandOption: true, describe: 'The file to write' })
-      .option('size', { type: 'string', demandOption: true, describe: 'Size of the disk in it: 64GiB, 500GB' })
+      .option('size', {
+        type: 'string',
+        demandOption: true,
+        requiresArg: true,
+        describe: 'Size of the disk in it: 64GiB, 500GB',
+      })
       .option('block-size', {
         type: 'string',
         default: 'auto',
@@ -21,7 +26,11 @@ export default defineCommand({
       .option('logical-sector-size', { choices: [512, 4096], default: 512, describe: 'What the disk counts in' })
       .option('physical-sector-size', { choices: [512, 4096], default: 4096, describe: 'What the disk stores in' })
       .option('fixed', { type: 'boolean', default: false, describe: 'Write every block now, as zeros' })
-      .option('id', { type: 'string', describe: 'The disk identity (SCSI page 83), a GUID; random unless given' })
+      .option('id', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'The disk identity (SCSI page 83), a GUID; random unless given',
+      })
       .option('force', { type: 'boolean', default: false, describe: 'Replace a file that is there' })
       .options(outputOptions)
       .example('$0 create data.vhdx --size 64GiB', 'A dynamic disk; the file grows as it is used')
