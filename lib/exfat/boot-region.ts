@@ -1,6 +1,7 @@
 /** The boot region of an exFAT volume, which it has twice. spec-notes/exfat.md, "Boot region". */
 import type { BlockDevice } from '../device/block-device.ts'
-import { FormatError, formatError, hex } from '../errors.ts'
+import { tryRead } from '../device/try-read.ts'
+import { FormatError, formatError, hex, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type BootSector, bootSector } from './format.ts'
 import { type ExfatLayout, fatBytesNeeded, heapEnd, isCluster, layoutOf } from './layout.ts'
@@ -14,6 +15,9 @@ const MAX_CLUSTERS = 2 ** 32 - 11
 /** Bytes of the boot sector that change while the volume is in use and are not in the checksum: flags, percent in use. */
 const UNCHECKED = [106, 107, 112]
 
+/** What is wrong with a region that its other copy may make good. */
+type Damage = FormatError | StorageError
+
 export interface BootRegion {
   readonly layout: ExfatLayout
   readonly flags: number
@@ -24,51 +28,54 @@ export const isExfat = (sector: Buffer): boolean => sector.toString('latin1', 3,
 
 /**
  * Reads the main boot region of the volume on `device`, or its backup when that is damaged, with a finding.
- * Throws FormatError with what is wrong with the main one when both are damaged.
+ * Throws FormatError or StorageError with what is wrong with the main one when both are damaged or unreadable.
  */
 export async function readBootRegion(device: BlockDevice): Promise<BootRegion & { findings: readonly Finding[] }> {
-  const main = await orProblem(readRegion(device, 0, SECTOR_SIZES))
+  const main = await orDamage(readRegion(device, 0, SECTOR_SIZES))
   const backup = await readBackup(device)
-  if (!(main instanceof FormatError)) {
-    return { ...main, findings: backup instanceof FormatError ? [backupDamaged(backup)] : [] }
-  }
-  if (backup instanceof FormatError) throw main
+  if (!isDamage(main)) return { ...main, findings: isDamage(backup) ? [backupDamaged(backup)] : [] }
+  if (isDamage(backup)) throw main
   return { ...backup, findings: [backupUsed(main, backup)] }
 }
 
 /**
  * Whether only the first sector of an exFAT volume is lost: the backup region is whole, and the rest of the main one
- * equals it. A backup alone does not count: another file system may have been made over the start.
+ * equals it, as far as that can be read and its checksum in any case. A backup alone does not count: another file system
+ * may have been made over the start.
  */
 export async function hasLostBootSector(device: BlockDevice): Promise<boolean> {
   const backup = await readBackup(device)
-  if (backup instanceof FormatError) return false
+  if (isDamage(backup)) return false
   const { sectorSize } = backup.layout
-  const rest = async (region: number) => {
-    const bytes = Buffer.alloc((REGION_SECTORS - 1) * sectorSize)
-    await device.read((region * REGION_SECTORS + 1) * sectorSize, bytes)
-    return bytes
+  const [main, copy] = [Buffer.alloc(sectorSize), Buffer.alloc(sectorSize)]
+  for (let sector = 1; sector < REGION_SECTORS; sector++) {
+    const unreadable = await tryRead(device, sector * sectorSize, main)
+    await device.read((REGION_SECTORS + sector) * sectorSize, copy)
+    if (unreadable === undefined ? !main.equals(copy) : sector === REGION_SECTORS - 1) return false
   }
-  return (await rest(0)).equals(await rest(1))
+  return true
 }
 
 /** The backup, whose place depends on a sector size that only it may still know. */
-async function readBackup(device: BlockDevice): Promise<BootRegion | FormatError> {
-  let problem: FormatError | undefined
+async function readBackup(device: BlockDevice): Promise<BootRegion | Damage> {
+  let problem: Damage | undefined
   for (const sectorSize of SECTOR_SIZES) {
-    const region = await orProblem(readRegion(device, REGION_SECTORS * sectorSize, [sectorSize]))
-    if (!(region instanceof FormatError)) return region
+    const region = await orDamage(readRegion(device, REGION_SECTORS * sectorSize, [sectorSize]))
+    if (!isDamage(region)) return region
     problem ??= region
   }
   return problem!
 }
 
-async function orProblem<T>(reading: Promise<T>): Promise<T | FormatError> {
+async function orDamage<T>(reading: Promise<T>): Promise<T | Damage> {
   return reading.catch(error => {
-    if (error instanceof FormatError) return error
+    if (isDamage(error)) return error
     throw error
   })
 }
+
+const isDamage = (found: unknown): found is Damage =>
+  found instanceof FormatError || (found instanceof StorageError && found.code !== 'DEVICE_GONE')
 
 /** Reads the region at byte `position`, whose sectors are of one of `sectorSizes`, and checks all of it. */
 async function readRegion(device: BlockDevice, position: number, sectorSizes: readonly number[]): Promise<BootRegion> {
@@ -146,13 +153,13 @@ function demand(region: number, field: keyof BootSector, holds: boolean, expecte
 /** 3.1.13.1, "ActiveFat Field": which FAT and which bitmap are live. */
 export const activeFat = (flags: number) => flags & 1
 
-const backupUsed = (main: FormatError, { layout }: BootRegion): Finding => ({
+const backupUsed = (main: Damage, { layout }: BootRegion): Finding => ({
   code: 'EXFAT_BACKUP_BOOT_USED',
   message: `the boot region is damaged, its backup at byte ${hex(REGION_SECTORS * layout.sectorSize)} was used: ${main.message}`,
   details: main.details,
 })
 
-const backupDamaged = (backup: FormatError): Finding => ({
+const backupDamaged = (backup: Damage): Finding => ({
   code: 'EXFAT_BACKUP_BOOT_DAMAGED',
   message: `the backup boot region is damaged, the main one was used: ${backup.message}`,
   details: backup.details,

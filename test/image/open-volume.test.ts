@@ -1,16 +1,18 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, truncate, writeFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
-import { totalLength } from '../../lib/device/ranges.ts'
+import { type Range, totalLength } from '../../lib/device/ranges.ts'
 import { DiskImageError, FormatError } from '../../lib/errors.ts'
 import { damagedVolume, openVolume } from '../../lib/image/open-volume.ts'
 import { makeExfat } from '../exfat/make-exfat.ts'
 import { makeFat } from '../fat/make-fat.ts'
 import { collect } from '../helpers/collect.ts'
 import { corpusImage } from '../helpers/corpus.ts'
-import { hasCorpus } from '../helpers/folders.ts'
+import { FaultyDevice } from '../helpers/faulty-device.ts'
+import { hasCorpus, scratch } from '../helpers/folders.ts'
 import { sparseDevice } from '../helpers/sparse-device.ts'
+import { run, testWith } from '../helpers/tools.ts'
 
 const DATA = [
   { offset: 4096, length: 4096 },
@@ -87,6 +89,115 @@ describe.runIf(hasCorpus)('an NTFS volume by Windows', () => {
     const content = await ntfs()
     content.fill(0x5a, 0, 4096)
     expect((await used(content)).fileSystem).toBe('unknown')
+  })
+})
+
+/** What is found on `disk` with `unreadable` sectors, and what of it is copied. */
+async function openFaulty(disk: MemoryDevice, ...unreadable: Range[]) {
+  const volume = await openVolume(new FaultyDevice(disk, { unreadable }))
+  const { fileSystem, label, clusterSize, sectorSize, hazards, findings } = volume
+  const space = await volume.usedSpace()
+  const ranges = await collect(space.ranges())
+  const codes = findings.map(({ code }) => code)
+  return { fileSystem, label, clusterSize, sectorSize, hazards, findings, codes, usedBytes: space.usedBytes, ranges }
+}
+
+const FIRST_SECTOR = { offset: 0, length: 512 }
+const FIRST_PHYSICAL_SECTOR = { offset: 0, length: 4096 }
+
+async function mkntfs(): Promise<MemoryDevice> {
+  await using folder = await scratch()
+  const path = folder.path('ntfs.raw')
+  await writeFile(path, '')
+  await truncate(path, 16 * 2 ** 20)
+  await run('mkntfs', ['-F', '-Q', '-q', '-s', '512', '-p', '0', '-H', '0', '-S', '0', path])
+  return new MemoryDevice(await readFile(path))
+}
+
+describe('unreadable sectors at the start', () => {
+  testWith(['mkntfs'], 'of NTFS: its allocation still counts, also by the backup boot sector', async () => {
+    const disk = await mkntfs()
+    const sound = await openFaulty(disk)
+    expect(sound).toMatchObject({ fileSystem: 'NTFS', sectorSize: 512, codes: [] })
+    const behind = await openFaulty(disk, { offset: 40_960, length: 512 }, { offset: 41_472, length: 512 })
+    expect(behind).toEqual({ ...sound, findings: behind.findings, codes: ['UNREADABLE_VOLUME_START'] })
+    expect(behind.findings).toMatchObject([
+      { message: expect.stringContaining('byte 0xa000'), details: { position: 40_960, length: 1024 } },
+    ])
+    for (const lost of [FIRST_SECTOR, FIRST_PHYSICAL_SECTOR]) {
+      const found = await openFaulty(disk, lost)
+      expect(found).toMatchObject({ fileSystem: 'NTFS', ranges: sound.ranges, usedBytes: sound.usedBytes })
+      expect(found.codes).toEqual(['UNREADABLE_VOLUME_START', 'NTFS_BACKUP_BOOT_SECTOR_USED'])
+    }
+  })
+
+  testWith(['mkntfs'], 'of NTFS, with a backup that something speaks against: copied whole', async () => {
+    const disk = await mkntfs()
+    const geometry = disk.content.subarray(disk.size - 512)
+    const mftLcn = Number(geometry.readBigUInt64LE(0x30))
+    const mirrorLcn = Number(geometry.readBigUInt64LE(0x38))
+    const whole = ['UNREADABLE_VOLUME_START', 'WHOLE_COPY']
+    const broken = async (change: (content: Buffer) => void) => {
+      const other = new MemoryDevice(Buffer.from(disk.content))
+      change(other.content)
+      return openFaulty(other, FIRST_SECTOR)
+    }
+    for (const change of [
+      (content: Buffer) => void content.fill(0, mftLcn * 4096, mftLcn * 4096 + 4),
+      (content: Buffer) => void content.fill(0, mirrorLcn * 4096, mirrorLcn * 4096 + 4),
+      (content: Buffer) => void content.writeBigUInt64LE(2n ** 40n, disk.size - 512 + 0x38),
+      (content: Buffer) => void content.writeBigUInt64LE(1000n, disk.size - 512 + 0x28),
+      (content: Buffer) => void content.writeUInt16LE(3, disk.size - 512 + 11),
+      (content: Buffer) => void makeFat(32).disk.content.copy(content, 6 * 512, 0, 512),
+    ]) {
+      const found = await broken(change)
+      expect(found).toMatchObject({ fileSystem: 'unknown', codes: whole, usedBytes: disk.size })
+    }
+    expect(await openFaulty(disk, FIRST_SECTOR, { offset: disk.size - 512, length: 512 })).toMatchObject({
+      fileSystem: 'unknown',
+      codes: whole,
+    })
+    const ext = await broken(content => void content.writeUInt16LE(0xef53, 1024 + 0x38))
+    expect(ext).toMatchObject({ fileSystem: 'ext2', codes: whole })
+  })
+
+  test('of exFAT: the other boot region serves', async () => {
+    const disk = makeExfat({ used: [2, 4, 77, 500] })
+    const sound = await openFaulty(disk)
+    for (const lost of [FIRST_SECTOR, FIRST_PHYSICAL_SECTOR, { offset: 5 * 512, length: 512 }]) {
+      const found = await openFaulty(disk, lost)
+      expect(found).toMatchObject({ fileSystem: 'exFAT', ranges: sound.ranges })
+      expect(found.codes).toEqual(['UNREADABLE_VOLUME_START', 'EXFAT_BACKUP_BOOT_USED'])
+    }
+    const backup = await openFaulty(disk, { offset: 12 * 512, length: 512 })
+    expect(backup).toMatchObject({ fileSystem: 'exFAT', ranges: sound.ranges })
+    expect(backup.codes).toEqual(['UNREADABLE_VOLUME_START', 'EXFAT_BACKUP_BOOT_DAMAGED'])
+  })
+
+  test('of exFAT, all of its boot region: the backup alone is not believed', async () => {
+    const found = await openFaulty(makeExfat(), { offset: 0, length: 12 * 512 })
+    expect(found).toMatchObject({ fileSystem: 'unknown', codes: ['UNREADABLE_VOLUME_START', 'WHOLE_COPY'] })
+  })
+
+  test('of FAT, and of something unknown', async () => {
+    const { disk } = makeFat(32)
+    const sound = await openFaulty(disk)
+    const reserved = await openFaulty(disk, { offset: 2 * 512, length: 512 })
+    expect(reserved).toEqual({ ...sound, findings: reserved.findings, codes: ['UNREADABLE_VOLUME_START'] })
+    expect(await openFaulty(disk, FIRST_SECTOR)).toMatchObject({
+      fileSystem: 'unknown',
+      usedBytes: disk.size,
+      codes: ['UNREADABLE_VOLUME_START', 'WHOLE_COPY'],
+    })
+    const nothing = await openFaulty(new MemoryDevice(70_000), { offset: 0, length: 70_000 })
+    expect(nothing).toMatchObject({ fileSystem: 'unknown', usedBytes: 70_000 })
+  })
+
+  test('a disk that is gone is not an unknown volume', async () => {
+    for (const requests of [0, 1, 2, 4]) {
+      const gone = new FaultyDevice(new MemoryDevice(100_000), { requests })
+      await expect(openVolume(gone)).rejects.toMatchObject({ code: 'DEVICE_GONE' })
+    }
   })
 })
 
