@@ -27,6 +27,8 @@ const WORDS = {
 
 /** Runs the command line `given` (without node and script). Never throws: prints the error and returns its exit code. */
 export async function main(given: readonly string[]): Promise<ExitCode> {
+  // Output judges what could not be written; without these, Node would end the program with a stack.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   const outcome: Outcome = { exitCode: ExitCode.done }
   // `vhdx help capture` is `vhdx capture --help`.
   const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given

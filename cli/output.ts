@@ -1,6 +1,6 @@
 /** What a command says, and where: results on stdout, everything else on stderr; text for people or a line of JSON. */
 import Table from 'cli-table3'
-import { DiskImageError, type Finding } from '../lib/index.ts'
+import { DiskImageError, type Finding, StorageError } from '../lib/index.ts'
 
 export interface OutputOptions {
   readonly json?: boolean | undefined
@@ -12,10 +12,19 @@ function plain(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value
 }
 
+/** Characters that are collected before they are written. */
+const BATCH = 65_536
+
+/**
+ * A reader that has seen enough, as in `vhdx map … | head`, is no error: what it does not read is dropped, work that has
+ * a purpose beside its output goes on, and the program ends with the exit code it would have had.
+ */
 export class Output {
   readonly json: boolean
   readonly quiet: boolean
   readonly #results: NodeJS.WritableStream
+  /** Why results are no longer written. */
+  #lost: NodeJS.ErrnoException | undefined
 
   /** `stdoutIsTaken`: the image itself goes to stdout, so results go to stderr as well. */
   constructor(options: OutputOptions, stdoutIsTaken = false) {
@@ -25,13 +34,28 @@ export class Output {
   }
 
   /** The answer to what was asked: `value` as one line of JSON with --json, else the lines of `text`. */
-  result(value: unknown, text: () => string): void {
-    this.#results.write(`${this.json ? JSON.stringify(value, plain) : text()}\n`)
+  async result(value: unknown, text: () => string): Promise<void> {
+    await this.#write(this.json ? jsonLine(value) : `${text()}\n`)
+    if (this.#lost === undefined || this.#lost.code === 'EPIPE') return
+    throw new StorageError('RESULT_LOST', `the result cannot be written: ${this.#lost.message}`)
+  }
+
+  /** Any number of answers, a line each, no faster than they are read, and no more when nobody reads them. */
+  async results<T>(values: AsyncIterable<T>, text: (value: T) => string): Promise<void> {
+    let lines = ''
+    for await (const value of values) {
+      lines += this.json ? jsonLine(value) : `${text(value)}\n`
+      if (lines.length < BATCH) continue
+      await this.#write(lines)
+      if (this.#lost !== undefined) return
+      lines = ''
+    }
+    await this.#write(lines)
   }
 
   /** A line of JSON among others, such as progress; nothing without --json. */
   jsonLine(value: unknown): void {
-    if (this.json && !this.quiet) this.#results.write(`${JSON.stringify(value, plain)}\n`)
+    if (this.json && !this.quiet) void this.#write(jsonLine(value))
   }
 
   /** Something a person should know while waiting; nothing with --quiet, and with --json the results tell it. */
@@ -42,7 +66,19 @@ export class Output {
   warn(finding: Finding): void {
     this.note(`warning: ${finding.message}`)
   }
+
+  /** Resolves when the system has taken it, or will take nothing any more. */
+  #write(text: string): Promise<void> {
+    return new Promise(resolve => {
+      this.#results.write(text, error => {
+        this.#lost ??= error ?? undefined
+        resolve()
+      })
+    })
+  }
 }
+
+const jsonLine = (value: unknown) => `${JSON.stringify(value, plain)}\n`
 
 /** `error` as its front end prints it: one line for people, or one JSON line. A stack only for what is a bug. */
 export function describeError(error: unknown, json: boolean): string {

@@ -94,7 +94,7 @@ export default defineCommand({
     }
     if (args.dryRun) {
       const plan = await planCapture({ ...options, target: args.target })
-      output.result({ type: 'plan', ...plan }, () => planText(plan))
+      await output.result({ type: 'plan', ...plan }, () => planText(plan))
       return plan.hazards.length > 0 ? ExitCode.problems : ExitCode.done
     }
     const progress = new Progress(output)
@@ -109,7 +109,7 @@ export default defineCommand({
           progress.aside(() => output.note(`partition ${number}: ${fileSystem}${label ? ` "${label}"` : ''}`)),
       }).finally(() => progress.stop()),
     )
-    output.result({ type: 'summary', ...summary, warnings: warningsOf(summary) }, () =>
+    await output.result({ type: 'summary', ...summary, warnings: warningsOf(summary) }, () =>
       summaryText(summary, streams ? 'The image' : args.target),
     )
     return summary.readErrors.bytes > 0 ? ExitCode.problems : ExitCode.done

@@ -21,7 +21,7 @@ export default defineCommand({
     const output = new Output(args)
     await using file = await FileDevice.open(args.image)
     const result = await checkVhdx(file, { allocatedBytes: await file.allocatedBytes() })
-    output.result({ ...result, image: { path: args.image, ...result.image } }, () =>
+    await output.result({ ...result, image: { path: args.image, ...result.image } }, () =>
       text(args.image, result, args.explain),
     )
     if (result.summary.errors > 0) return ExitCode.damaged

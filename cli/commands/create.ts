@@ -52,7 +52,7 @@ export default defineCommand({
       createImage(args.image, { ...options, signal, onProgress: report => progress.report(report) }),
     ).finally(() => progress.stop())
     for (const finding of created.findings) output.warn(finding)
-    output.result({ ...describe(created), warnings: created.findings }, () => text(created))
+    await output.result({ ...describe(created), warnings: created.findings }, () => text(created))
     return ExitCode.done
   },
 })

@@ -1,4 +1,4 @@
-import { type DiskDescription, describeDisk, formatSize } from '../../lib/index.ts'
+import { type DiskDescription, describeDisk, formatSize, NotFoundError } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { facts, Output, table } from '../output.ts'
@@ -16,11 +16,16 @@ export default defineCommand({
   handler: async args => {
     const output = new Output(args)
     const description = await describeDisk(args.image)
-    if (args.manifest) process.stdout.write(`${JSON.stringify(description.manifest, null, args.json ? 0 : 2)}\n`)
-    else output.result(description, () => descriptionText(description))
+    const { manifest } = description
+    if (!args.manifest) await output.result(description, () => descriptionText(description))
+    else if (manifest) await output.result(manifest, () => JSON.stringify(manifest, null, 2))
+    else throw noManifest(args.image)
     return ExitCode.done
   },
 })
+
+const noManifest = (path: string) =>
+  new NotFoundError('NO_MANIFEST', `${path} has no capture manifest: only what vhdx capture wrote has one`, { path })
 
 function descriptionText(disk: DiskDescription): string {
   const { manifest, partitionTable } = disk

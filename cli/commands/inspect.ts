@@ -18,7 +18,9 @@ export default defineCommand({
     const batEntries = args.bat === undefined ? undefined : parseEntries(args.bat)
     await using file = await FileDevice.open(args.image)
     const inspection = await inspectVhdx(file, { batEntries })
-    output.result({ path: args.image, ...inspection }, () => inspection.structures.map(structureText).join('\n\n'))
+    await output.result({ path: args.image, ...inspection }, () =>
+      inspection.structures.map(structureText).join('\n\n'),
+    )
     return inspection.problems.some(({ severity }) => severity === 'error') ? ExitCode.damaged : ExitCode.done
   },
 })

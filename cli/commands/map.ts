@@ -25,24 +25,30 @@ export default defineCommand({
     const output = new Output(args)
     await using file = await FileDevice.open(args.image)
     const disk = await VhdxDevice.open(file)
-    if (args.ranges || args.json) {
-      for await (const range of disk.blockStates()) output.result(rangeOf(range, disk), () => rangeText(range, disk))
-    }
+    if (args.ranges || args.json) await output.results(rangesOf(disk), rangeText)
     const map = await mapBlocks(disk, COLUMNS * ROWS)
     const { blockSize, blockCount } = disk.geometry
     const summary = { type: 'summary', virtualSize: disk.size, blockSize, blockCount, blocks: map.blocks }
-    output.result(summary, () => (args.ranges ? countsText(map) : picture(disk, map, args.ascii)))
+    await output.result(summary, () => (args.ranges ? countsText(map) : picture(disk, map, args.ascii)))
     return ExitCode.done
   },
 })
 
-function rangeOf({ block, count, state }: BlockStates, { size, geometry: { blockSize } }: VhdxDevice) {
-  const offset = block * blockSize
-  return { type: 'range', offset, length: Math.min(count * blockSize, size - offset), block, count, state }
+interface BlockRange extends BlockStates {
+  readonly type: 'range'
+  readonly offset: number
+  readonly length: number
 }
 
-function rangeText(range: BlockStates, disk: VhdxDevice): string {
-  const { offset, length, state, block, count } = rangeOf(range, disk)
+async function* rangesOf(disk: VhdxDevice): AsyncGenerator<BlockRange> {
+  const { blockSize } = disk.geometry
+  for await (const { block, count, state } of disk.blockStates()) {
+    const offset = block * blockSize
+    yield { type: 'range', offset, length: Math.min(count * blockSize, disk.size - offset), block, count, state }
+  }
+}
+
+function rangeText({ offset, length, state, block, count }: BlockRange): string {
   return `${String(offset).padStart(15)}  ${formatSize(length).padStart(10)}  ${state.padEnd(16)}  block ${block}, ${count} in all`
 }
 

@@ -35,7 +35,7 @@ export default defineCommand({
         onProgress: report => progress.report(report),
       }).finally(() => progress.stop()),
     )
-    output.result({ type: 'summary', ...report }, () => reportText(report, args.image, args.against))
+    await output.result({ type: 'summary', ...report }, () => reportText(report, args.image, args.against))
     if (report.differences.length === 0) return ExitCode.done
     return args.against === undefined ? ExitCode.damaged : ExitCode.problems
   },
