@@ -5,14 +5,16 @@ import type { AttributeReader } from './attribute-reader.ts'
 import { readBitmap } from './bitmap-content.ts'
 import type { Candidate } from './candidate.ts'
 import { ClusterBitmap, WINDOW_CLUSTERS } from './cluster-bitmap.ts'
+import { describeRecord } from './directory-paths.ts'
 import { FEW, FindingTally } from './finding-tally.ts'
 import type { Mft } from './mft.ts'
-import { OwnedClusters, type OwnershipProblems } from './owned-clusters.ts'
+import { markOwned, type OwnershipProblems } from './owned-clusters.ts'
+import { OwnedRuns } from './owned-runs.ts'
 
 /** The file $Boot, which is copied whatever $Bitmap says. */
 const BOOT_SIZE = 8 * KiB
 /** Ranges of clusters with two owners that are remembered. With more, nothing is left out. */
-const MAX_SHARED = 4096
+const MAX_SHARED = 256
 
 /** Clusters `first` to `end` of the volume. */
 export interface Window {
@@ -26,14 +28,14 @@ export class ClusterSurvey {
   readonly windows: readonly Window[]
   /** Clusters that $Bitmap says are used. */
   usedCount = 0
-  /** Clusters that $Bitmap or a record says are used. */
-  unionCount = 0
+  /** Clusters that a copy needs: those that $Bitmap or a record says are used, and $Boot. */
+  neededCount = 0
   readonly #mft: Mft
   readonly #bitmap: AttributeReader
   readonly #candidates: readonly Candidate[]
+  readonly #runs: OwnedRuns
   readonly #tally = new FindingTally()
   readonly #shared: { from: number; to: number }[] = []
-  #sharedOverflow = false
 
   /** `bitmap`: the content of $Bitmap. */
   constructor(mft: Mft, bitmap: AttributeReader, candidates: readonly Candidate[]) {
@@ -41,20 +43,20 @@ export class ClusterSurvey {
     this.#bitmap = bitmap
     this.#candidates = candidates
     this.windows = windowsOf(mft.geometry.clusterCount)
-  }
-
-  get findings(): Finding[] {
-    return this.#tally.findings()
+    this.#runs = new OwnedRuns(mft, this.windows.length > 1, (record, problem) => {
+      this.#tally.add('NTFS_DAMAGED_RECORDS', damagedTold, [() => `record ${record}: ${problem}`])
+    })
   }
 
   /** Surveys all windows and adds objections to the candidates. Throws the signal's reason when it is aborted. */
-  async run(signal?: AbortSignal): Promise<void> {
+  async run(signal?: AbortSignal): Promise<Finding[]> {
     const [used, owned] = [this.newBitmap(), this.newBitmap()]
     for (const window of this.windows) await this.#surveyWindow(window, used, owned, signal)
     for (const candidate of this.#candidates) {
       const objection = this.#objection(candidate)
       if (objection !== undefined) candidate.objection ??= objection
     }
+    return await this.#tally.findings()
   }
 
   /** One that can stand at any of the windows. */
@@ -69,7 +71,7 @@ export class ClusterSurvey {
     if (window.needsRecords) {
       const owned = this.newBitmap()
       owned.moveTo(window.first, window.end)
-      await new OwnedClusters(this.#mft, owned, used, { damaged() {}, free() {}, shared() {} }).scan()
+      await markOwned(this.#runs, owned, used, { free() {}, shared() {} })
       used.merge(owned, 0)
     }
     this.#addBoot(used)
@@ -94,45 +96,39 @@ export class ClusterSurvey {
     const tally = this.#tally
     used.moveTo(window.first, window.end)
     owned.moveTo(window.first, window.end)
-    const onUnknown = (count: number, why: string) => {
-      const told = (count: number) => `$Bitmap does not tell of ${count} clusters; they are copied`
-      tally.add('NTFS_BITMAP_UNKNOWN', told, [why], count)
-    }
+    const onUnknown = (count: number, why: string) => tally.add('NTFS_BITMAP_UNKNOWN', unknownTold, [() => why], count)
     await readBitmap(this.#bitmap, used, onUnknown, signal)
-    await new OwnedClusters(this.#mft, owned, used, this.#problems(window)).scan(signal)
+    await markOwned(this.#runs, owned, used, this.#problems(), signal)
     for (const candidate of this.#candidates) objectToFree(candidate, used)
 
     const { mine, onlyMine, onlyOther, firstOnlyMine } = used.merge(owned, FEW)
-    const unowned = firstOnlyMine.map(cluster => `cluster ${cluster}`)
+    const unowned = firstOnlyMine.map(cluster => () => `cluster ${cluster}`)
     if (onlyMine > 0) tally.add('NTFS_UNOWNED_CLUSTERS', unownedTold, unowned, onlyMine)
     if (onlyOther > 0) tally.add('NTFS_OWNED_BUT_FREE', freeTold, [], onlyOther)
     window.needsRecords = onlyOther > 0
     this.usedCount += mine
-    this.unionCount += mine + onlyOther + this.#addBoot(used)
+    this.neededCount += mine + onlyOther + this.#addBoot(used)
   }
 
-  #problems(window: Window): OwnershipProblems {
-    const tally = this.#tally
+  #problems(): OwnershipProblems {
+    const fileOf = (record: number) => describeRecord(this.#mft, record)
     return {
-      damaged(record, problem) {
-        // Every window meets the same records.
-        if (window.first === 0) tally.add('NTFS_DAMAGED_RECORDS', damagedTold, [`record ${record}: ${problem}`])
-      },
-      free(record, cluster) {
+      free: (record, cluster) => {
+        const example = async () => `cluster ${cluster} of ${await fileOf(record)}`
         // Only the example: clusters are counted when all are known.
-        tally.add('NTFS_OWNED_BUT_FREE', freeTold, [`cluster ${cluster} of record ${record}`], 0)
+        this.#tally.add('NTFS_OWNED_BUT_FREE', freeTold, [example], 0)
       },
       shared: (record, from, to) => {
-        tally.add('NTFS_CROSS_LINKED', sharedTold, [`clusters ${from} to ${to - 1} of record ${record}`])
-        if (this.#shared.length < MAX_SHARED) this.#shared.push({ from, to })
-        else this.#sharedOverflow = true
+        const example = async () => `clusters ${from} to ${to - 1} of ${await fileOf(record)}`
+        this.#tally.add('NTFS_CROSS_LINKED', sharedTold, [example])
+        if (this.#shared.length <= MAX_SHARED) this.#shared.push({ from, to })
       },
     }
   }
 
   #objection({ runs }: Candidate): string | undefined {
     if (!this.#mft.complete) return 'may share clusters with files in the part of $MFT that was not found'
-    if (this.#sharedOverflow) return 'may share clusters with other files: too many clusters have two owners'
+    if (this.#shared.length > MAX_SHARED) return 'may share clusters with others: too many clusters have two owners'
     for (const { lcn, length } of runs.allocated()) {
       if (lcn < this.#bootClusters) return 'lies where the volume has its boot sector'
       const shared = this.#shared.find(({ from, to }) => from < lcn + length && to > lcn)
@@ -142,6 +138,7 @@ export class ClusterSurvey {
   }
 }
 
+const unknownTold = (count: number) => `$Bitmap does not tell of ${count} clusters; they are copied`
 const unownedTold = (count: number) =>
   `${count} clusters are marked used in $Bitmap but belong to no file; they are copied`
 const freeTold = (count: number) => `${count} clusters belong to files but are marked free in $Bitmap; they are copied`

@@ -35,6 +35,8 @@ const MAX_DEPTH = 32
 
 export class DirectoryIndex {
   readonly #upcase: UpcaseTable
+  /** Of $INDEX_ROOT, for error messages. */
+  readonly #position: number
   readonly #root: NodeEntry[]
   readonly #blocks: AttributeReader | undefined
   readonly #blockSize: number
@@ -51,6 +53,7 @@ export class DirectoryIndex {
       throw problem('$INDEX_ROOT.blockSize', position, 'a power of two from 512 to 65536', `${blockSize}`)
     }
     this.#upcase = upcase
+    this.#position = position
     this.#root = decodeNode(root.value, indexRootHeader.size, position)
     this.#blocks = directory.reader(AttributeType.indexAllocation, INDEX_NAME)
     this.#blockSize = blockSize
@@ -86,7 +89,9 @@ export class DirectoryIndex {
       const order = entry === undefined ? 1 : compare(entry.fileName.name)
       if (order < 0) continue
       if (subNode !== undefined) {
-        if (seen.has(subNode) || depth > MAX_DEPTH) throw problem('index', 0, 'a tree', `in circles at node ${subNode}`)
+        if (seen.has(subNode) || depth > MAX_DEPTH) {
+          throw problem('NTFS index', this.#position, 'a tree', `in circles at node ${subNode}`)
+        }
         seen.add(subNode)
         yield* this.#walk(await this.#readNode(subNode), compare, seen, depth + 1)
       }
@@ -98,7 +103,9 @@ export class DirectoryIndex {
   async #readNode(vcn: number): Promise<NodeEntry[]> {
     const offset = vcn * this.#vcnSize
     const size = this.#blocks?.size ?? 0
-    if (offset + this.#blockSize > size) throw problem('index', 0, `nodes within ${size} bytes`, `led to node ${vcn}`)
+    if (offset + this.#blockSize > size) {
+      throw problem('NTFS index', this.#position, `in ${size} bytes`, `one with a node at byte ${offset}`)
+    }
     const block = Buffer.alloc(this.#blockSize)
     await this.#blocks!.read(offset, block)
     const position = this.#blocks!.positionOf(offset) ?? 0

@@ -35,17 +35,39 @@ export class DirectoryPaths {
   async #find(directory: FileReference, depth: number): Promise<string | undefined> {
     try {
       const file = await NtfsFile.open(this.#mft, directory)
-      if (!file.base.directory) return undefined
-      for (const attribute of file.find(AttributeType.fileName)) {
-        if (!attribute.resident) continue
-        const name = decodeFileName(attribute.value, attribute.position)
-        if (isShortName(name)) continue
-        const parent = await this.pathOf(name.parent, depth + 1)
-        return parent === undefined ? undefined : `${parent}\\${name.name}`
-      }
+      return file.base.directory ? await this.#pathBy(file, depth) : undefined
     } catch (error) {
       if (!isDamage(error)) throw error
+      return undefined
+    }
+  }
+
+  /** The path of `file` by the first of its names that is not a short one. Throws FormatError when that is damaged. */
+  async pathOfFile(file: NtfsFile): Promise<string | undefined> {
+    return await this.#pathBy(file, 0)
+  }
+
+  async #pathBy(file: NtfsFile, depth: number): Promise<string | undefined> {
+    for (const attribute of file.find(AttributeType.fileName)) {
+      if (!attribute.resident) continue
+      const name = decodeFileName(attribute.value, attribute.position)
+      if (isShortName(name)) continue
+      const parent = await this.pathOf(name.parent, depth + 1)
+      return parent === undefined ? undefined : `${parent}\\${name.name}`
     }
     return undefined
+  }
+}
+
+/** File record `number` in words: its number, with the path of the file where that can be told. */
+export async function describeRecord(mft: Mft, number: number): Promise<string> {
+  try {
+    const { base } = await mft.record({ record: number, sequence: 0 })
+    const file = await NtfsFile.open(mft, base ?? { record: number, sequence: 0 })
+    const path = await new DirectoryPaths(mft).pathOfFile(file)
+    return path === undefined ? `record ${number}` : `record ${number}, ${path}`
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return `record ${number}`
   }
 }

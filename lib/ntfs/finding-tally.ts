@@ -4,10 +4,13 @@ import type { Finding } from '../finding.ts'
 /** How many of a kind are told. */
 export const FEW = 5
 
+/** One of a kind, put into words only if it is told. */
+type Example = () => string | Promise<string>
+
 interface Kind {
   /** What to say of that many, such as `3 records are damaged`. The examples follow it. */
   readonly summary: (count: number) => string
-  readonly examples: string[]
+  readonly examples: Example[]
   count: number
 }
 
@@ -15,19 +18,22 @@ export class FindingTally {
   readonly #kinds = new Map<string, Kind>()
 
   /** Counts `count` more of the kind `code`. The summary is that of the first time. */
-  add(code: string, summary: (count: number) => string, examples: readonly string[], count = 1): void {
+  add(code: string, summary: Kind['summary'], examples: readonly Example[], count = 1): void {
     const kind = this.#kinds.get(code) ?? { summary, examples: [], count: 0 }
     this.#kinds.set(code, kind)
     kind.count += count
-    kind.examples.push(...examples.slice(0, FEW - kind.examples.length))
+    if (kind.examples.length < FEW) kind.examples.push(...examples.slice(0, FEW - kind.examples.length))
   }
 
   /** One finding for each kind, in the order in which they were first met. */
-  findings(): Finding[] {
-    return [...this.#kinds].map(([code, { count, examples, summary }]) => ({
-      code,
-      message: `${summary(count)}: ${examples.join('; ')}${count > examples.length ? '; …' : ''}`,
-      details: { count, examples },
-    }))
+  async findings(): Promise<Finding[]> {
+    const findings: Finding[] = []
+    for (const [code, { count, examples, summary }] of this.#kinds) {
+      const told: string[] = []
+      for (const example of examples) told.push(await example())
+      const message = `${summary(count)}: ${told.join('; ')}${count > told.length ? '; …' : ''}`
+      findings.push({ code, message, details: { count, examples: told } })
+    }
+    return findings
   }
 }

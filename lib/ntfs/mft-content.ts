@@ -23,15 +23,19 @@ export async function openMftContent(
 ): Promise<AttributeReader> {
   const { base, content } = await readBase(volume, geometry, findings)
   const list = unnamed(base, AttributeType.attributeList)
+  let why = 'its record tells of no more'
   try {
     if (list !== undefined) await appendExtensions(volume, geometry, content, list)
   } catch (error) {
     if (!isDamage(error)) throw error
-    const found = content.runs!.end * geometry.clusterSize
+    why = error.message
+  }
+  const found = content.runs!.end * geometry.clusterSize
+  if (found < content.initializedSize) {
     findings.push({
       code: 'NTFS_MFT_INCOMPLETE',
-      message: `only ${found} of the ${content.size} bytes of $MFT were found: ${error.message}`,
-      details: { found, size: content.size },
+      message: `only ${found} of the ${content.initializedSize} bytes of $MFT were found: ${why}`,
+      details: { found, size: content.initializedSize },
     })
   }
   return content

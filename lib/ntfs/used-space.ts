@@ -22,9 +22,8 @@ export async function surveyUsedSpace(
   const findings: Finding[] = []
   const candidates = tree === undefined ? [] : await findCandidates(tree, options, findings)
   const survey = new ClusterSurvey(mft, bitmap, candidates)
-  await survey.run(options.signal)
+  findings.push(...(await survey.run(options.signal)))
   const patches = await settleShadowCopies(mft.volume, mft.geometry.clusterSize, candidates)
-  findings.push(...survey.findings)
   for (const { path, objection } of candidates) if (objection !== undefined) findings.push(copied(path, objection))
   const leftOut = candidates.filter(({ objection }) => objection === undefined)
   for (const { reason, runs } of leftOut) {
@@ -53,7 +52,7 @@ class NtfsUsedSpace implements UsedSpace {
     this.#survey = survey
     this.#leftOut = leftOut
     this.clusters = { size: clusterSize, total: clusterCount, used: survey.usedCount }
-    this.usedBytes = (survey.unionCount - left) * clusterSize + this.#tail.length
+    this.usedBytes = (survey.neededCount - left) * clusterSize + this.#tail.length
     this.leftOut = leftOut.flatMap(({ path, reason, record, runs }) => {
       if (reason === 'bad-clusters') return []
       const clusters = runs.clusterCount

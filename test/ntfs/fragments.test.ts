@@ -4,7 +4,8 @@ import { expect } from 'vitest'
 import { type Geometry, isNtfs, readBootSector } from '../../lib/ntfs/boot-sector.ts'
 import { ClusterBitmap } from '../../lib/ntfs/cluster-bitmap.ts'
 import { Mft } from '../../lib/ntfs/mft.ts'
-import { OwnedClusters } from '../../lib/ntfs/owned-clusters.ts'
+import { markOwned } from '../../lib/ntfs/owned-clusters.ts'
+import { OwnedRuns } from '../../lib/ntfs/owned-runs.ts'
 import { recordsInUse } from '../../lib/ntfs/record-scan.ts'
 import { corpusImage } from '../helpers/corpus.ts'
 import { testWith } from '../helpers/tools.ts'
@@ -75,9 +76,9 @@ for (const [name, { lcn, clusters, inUse, owned }] of Object.entries(TABLES)) {
     used.moveTo(0, clusters)
     used.set(0, clusters)
     own.moveTo(0, clusters)
-    const damaged = (record: number, problem: string) => problems.push(`${record} ${problem}`)
+    const onDamage = (record: number, problem: string) => problems.push(`${record} ${problem}`)
     const shared = (record: number) => problems.push(`${record} shares clusters`)
-    await new OwnedClusters(mft, own, used, { damaged, free() {}, shared }).scan()
+    await markOwned(new OwnedRuns(mft, false, onDamage), own, used, { free() {}, shared })
     expect(problems).toEqual([])
     expect(used.merge(own, 0)).toMatchObject({ mine: clusters, onlyMine: clusters - owned, onlyOther: 0 })
   })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import type { Range } from '../../lib/device/ranges.ts'
+import { applyFixup } from '../../lib/ntfs/fixup.ts'
 import { NtfsVolume } from '../../lib/ntfs/ntfs-volume.ts'
 import type { UsedSpace, UsedSpaceOptions } from '../../lib/volume/volume.ts'
 import { collect } from '../helpers/collect.ts'
@@ -126,12 +127,15 @@ export function attributePlace(bytes: Buffer, number: number, type: number): num
   throw new Error(`record ${number} has no attribute ${type}`)
 }
 
+/** Read from a copy with the update sequence put back: an attribute may go over the end of a sector. */
 function* attributePlaces(bytes: Buffer, number: number, type: number): Iterable<number> {
-  const record = recordPlace(bytes, number)
-  let place = record + bytes.readUInt16LE(record + 0x14)
-  while (bytes.readUInt32LE(place) !== 0xffffffff) {
-    if (bytes.readUInt32LE(place) === type) yield place
-    place += bytes.readUInt32LE(place + 4)
+  const start = recordPlace(bytes, number)
+  const record = Buffer.from(bytes.subarray(start, start + 1024))
+  applyFixup(record, 0, record.length)
+  let place = record.readUInt16LE(0x14)
+  while (record.readUInt32LE(place) !== 0xffffffff) {
+    if (record.readUInt32LE(place) === type) yield start + place
+    place += record.readUInt32LE(place + 4)
   }
 }
 
