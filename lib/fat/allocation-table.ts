@@ -1,5 +1,8 @@
 /** The file allocation table: which clusters are used, and how they are chained. spec-notes/fat.md, "FAT". */
 import type { BlockDevice } from '../device/block-device.ts'
+import { endOf, type Range } from '../device/ranges.ts'
+import { tryRead } from '../device/try-read.ts'
+import type { StorageError } from '../errors.ts'
 import { type FatLayout, type FatWidth, isCluster } from './layout.ts'
 
 /** Entries are read so many at a time: a multiple of 2, so that FAT12's pairs of entries in 3 bytes stay whole. */
@@ -24,6 +27,8 @@ export interface FatCount {
   readonly disputed: number
   /** Of the used ones, those whose entry leads to a cluster that does not exist. */
   readonly stray: number
+  /** Of the used ones, those whose entry cannot be read in any copy. */
+  readonly unreadable: number
 }
 
 /** A state for each cluster from `first` on. */
@@ -32,6 +37,7 @@ interface StateWindow {
   readonly states: Uint8Array
   readonly disputed: number
   readonly stray: number
+  readonly unreadable: number
 }
 
 /** The FAT of a volume, read in windows, however large it is. */
@@ -46,7 +52,7 @@ export class AllocationTable {
 
   /** Counts the clusters of each kind. */
   async count(signal?: AbortSignal): Promise<FatCount> {
-    let [used, bad, disputed, stray] = [0, 0, 0, 0]
+    let [used, bad, disputed, stray, unreadable] = [0, 0, 0, 0, 0]
     for await (const window of this.#windows()) {
       signal?.throwIfAborted()
       for (const state of window.states) {
@@ -55,8 +61,9 @@ export class AllocationTable {
       }
       disputed += window.disputed
       stray += window.stray
+      unreadable += window.unreadable
     }
-    return { used, bad, disputed, stray }
+    return { used, bad, disputed, stray, unreadable }
   }
 
   /** The used clusters, in order. Runs that touch across a window come as two. */
@@ -66,16 +73,20 @@ export class AllocationTable {
     }
   }
 
-  /** The entry of `cluster`, which may be 0 or 1, in the first live copy. */
+  /** The entry of `cluster`, which may be 0 or 1, in the first live copy where it can be read. Throws StorageError. */
   async entry(cluster: number): Promise<number> {
     const { width, liveFats } = this.#layout
     // The entry before goes with it, so that FAT12's pair is whole.
     const pair = cluster - (cluster % 2)
     const bytes = Buffer.alloc(Math.ceil((2 * width) / 8))
-    const offset = liveFats[0]! + (pair * width) / 8
-    const left = liveFats[0]! + this.#layout.fatLength - offset
-    await this.#device.read(offset, bytes.subarray(0, Math.min(bytes.length, left)))
-    return entryAt(bytes, width, cluster - pair)
+    const offset = (pair * width) / 8
+    const piece = bytes.subarray(0, Math.min(bytes.length, this.#layout.fatLength - offset))
+    let problem: StorageError | undefined
+    for (const fat of liveFats) {
+      problem = await tryRead(this.#device, fat + offset, piece)
+      if (problem === undefined) return entryAt(bytes, width, cluster - pair)
+    }
+    throw problem
   }
 
   /**
@@ -103,13 +114,36 @@ export class AllocationTable {
       const states = window.subarray(0, Math.min(WINDOW_ENTRIES, end - first))
       const tables = buffers.map(buffer => buffer.subarray(0, Math.ceil((states.length * width) / 8)))
       const offset = (first * width) / 8
-      await Promise.all(tables.map((table, copy) => this.#device.read(liveFats[copy]! + offset, table)))
+      const lost = await this.#readCopies(offset, tables)
       // The first two entries belong to no cluster.
       const from = first === 0 ? 2 : 0
       const stray = classify(tables[0]!, width, states, from, clusterCount + 1)
       const isSame = tables.every(table => table.equals(tables[0]!))
-      yield { first, states, stray, disputed: isSame ? 0 : unite(states, tables, width, from) }
+      const disputed = isSame ? 0 : unite(states, tables, width, from)
+      yield { first, states, stray, disputed, unreadable: useUnreadable(states, lost, width, from) }
     }
+  }
+
+  /**
+   * Reads the bytes from `offset` of each live copy into `tables`. Where one cannot be read, another's stand in for
+   * it; returns where none can, which is zeros then.
+   */
+  async #readCopies(offset: number, tables: readonly Buffer[]): Promise<Range[]> {
+    const fats = this.#layout.liveFats
+    const problems = await Promise.all(tables.map((table, copy) => tryRead(this.#device, fats[copy]! + offset, table)))
+    if (problems.every(problem => problem === undefined)) return []
+    const lost: Range[] = []
+    const step = this.#layout.sectorSize
+    for (let at = 0; at < tables[0]!.length; at += step) {
+      const sectors = tables.map(table => table.subarray(at, at + step))
+      const failed = await Promise.all(
+        sectors.map((sector, copy) => tryRead(this.#device, fats[copy]! + offset + at, sector)),
+      )
+      const good = sectors.find((_, copy) => failed[copy] === undefined)
+      if (good === undefined) lost.push({ offset: at, length: sectors[0]!.length })
+      else for (const [copy, sector] of sectors.entries()) if (failed[copy] !== undefined) good.copy(sector)
+    }
+    return lost
   }
 }
 
@@ -156,6 +190,18 @@ function unite(states: Uint8Array, tables: readonly Buffer[], width: FatWidth, f
     disputed++
   }
   return disputed
+}
+
+/** Marks as used the entries that lie in `lost`, bytes of the table that cannot be read. Returns how many they are. */
+function useUnreadable(states: Uint8Array, lost: readonly Range[], width: FatWidth, from: number): number {
+  let unreadable = 0
+  for (const range of lost) {
+    const first = Math.max(Math.floor((range.offset * 8) / width), from)
+    const end = Math.min(Math.ceil((endOf(range) * 8) / width), states.length)
+    states.fill(USED, first, end)
+    unreadable += Math.max(end - first, 0)
+  }
+  return unreadable
 }
 
 /** Hot: the runs of used entries. */

@@ -1,6 +1,7 @@
 /** A FAT12, FAT16 or FAT32 volume. spec-notes/fat.md. */
 import type { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
+import { tryRead } from '../device/try-read.ts'
 import { FormatError, formatError, hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
@@ -58,7 +59,8 @@ export class FatVolume implements Volume {
    * the places of things, because then everything else would be.
    */
   static async open(device: BlockDevice): Promise<FatVolume> {
-    const sector = await readSector(device, 0)
+    const sector = Buffer.alloc(512)
+    await device.read(0, sector.subarray(0, device.size))
     if (!isFat(sector)) throw new FormatError('NOT_FAT', 'the first sector is not the boot sector of a FAT volume')
     const boot = readBootSector(sector, device.size)
     await checkMedia(device, boot)
@@ -106,18 +108,21 @@ export class FatVolume implements Volume {
   }
 }
 
+/** A sector that can be done without: zeros where it cannot be read. */
 async function readSector(device: BlockDevice, offset: number): Promise<Buffer> {
   const sector = Buffer.alloc(512)
-  await device.read(offset, sector.subarray(0, Math.min(sector.length, device.size - offset)))
+  await tryRead(device, offset, sector.subarray(0, Math.min(sector.length, device.size - offset)))
   return sector
 }
 
-/** Every copy of the FAT begins with the media byte of the boot sector: a proof that they lie where it says. */
+/**
+ * Every copy of the FAT begins with the media byte of the boot sector: a proof that they lie where it says. One whose
+ * first sector cannot be read is passed over.
+ */
 async function checkMedia(device: BlockDevice, { layout, media }: FatBootSector): Promise<void> {
   for (const position of layout.fatOffsets) {
     const first = Buffer.alloc(1)
-    await device.read(position, first)
-    if (first[0] === media) continue
+    if ((await tryRead(device, position, first)) !== undefined || first[0] === media) continue
     const expected = `${hex(media)} as in the boot sector`
     const actual = hex(first[0]!)
     throw formatError('FAT_MEDIA_MISMATCH', { structure: 'FAT', field: 'media', position, expected, actual })
@@ -183,7 +188,7 @@ const brokenRoot = (problem: string): Finding => ({
   message: `the chain of the root directory ${problem}; the label may be missing`,
 })
 
-function countFindings({ bad, disputed, stray }: FatCount): Finding[] {
+function countFindings({ bad, disputed, stray, unreadable }: FatCount): Finding[] {
   const findings: Finding[] = []
   if (bad > 0) {
     const message = `${bad} clusters are marked as bad: they hold nothing and are not read`
@@ -196,6 +201,10 @@ function countFindings({ bad, disputed, stray }: FatCount): Finding[] {
   if (stray > 0) {
     const message = `the entries of ${stray} used clusters lead to clusters that do not exist: the FAT is damaged, or the boot sector gives the volume a wrong size`
     findings.push({ code: 'FAT_ENTRIES_STRAY', message, details: { clusters: stray } })
+  }
+  if (unreadable > 0) {
+    const message = `the FAT's entries of ${unreadable} clusters cannot be read in any copy; these clusters are copied as used`
+    findings.push({ code: 'FAT_UNREADABLE', message, details: { clusters: unreadable } })
   }
   return findings
 }

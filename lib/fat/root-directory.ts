@@ -1,5 +1,6 @@
 /** The root directory: the volume's label, and proof that clusters lie where the boot sector says. spec-notes/fat.md, "Root directory". */
 import type { BlockDevice } from '../device/block-device.ts'
+import { tryRead } from '../device/try-read.ts'
 import type { AllocationTable } from './allocation-table.ts'
 import type { FatBootSector } from './boot-sector.ts'
 import { type DirectoryEntry, directoryEntry } from './format.ts'
@@ -44,7 +45,9 @@ export async function readRootDirectory(
   const found: Found = { label: undefined, folders: [] }
   const { rootOffset, rootLength, clusterSize } = layout
   if (fat32 === undefined) {
-    scan(await readPiece(device, rootOffset, rootLength), found)
+    const piece = Buffer.alloc(rootLength)
+    if ((await tryRead(device, rootOffset, piece)) !== undefined) return { ...found, problem: UNREADABLE }
+    scan(piece, found)
     return { ...found, problem: undefined }
   }
   const limit = Math.min(MAX_DIRECTORY_LENGTH / clusterSize, layout.clusterCount)
@@ -52,10 +55,15 @@ export async function readRootDirectory(
   for (;;) {
     const { done, value } = await chain.next()
     if (done) return { ...found, problem: value }
-    if (!scan(await readPiece(device, clusterOffset(layout, value), clusterSize), found)) break
+    const piece = Buffer.alloc(clusterSize)
+    const unreadable = await tryRead(device, clusterOffset(layout, value), piece)
+    if (unreadable !== undefined) return { ...found, problem: UNREADABLE }
+    if (!scan(piece, found)) break
   }
   return { ...found, problem: undefined }
 }
+
+const UNREADABLE = 'leads to sectors that cannot be read'
 
 interface Found {
   label: Buffer | undefined
@@ -90,22 +98,20 @@ export function labelText(label: Buffer | undefined): string | undefined {
   return text === '' || text === 'NO NAME' ? undefined : text
 }
 
-/** Whether one of `folders` begins as every folder but the root does: with an entry for itself. */
+/**
+ * Whether one of `folders` begins as every folder but the root does: with an entry for itself. One that cannot be read
+ * gets the benefit of the doubt.
+ */
 export async function hasRealFolder(
   device: BlockDevice,
   layout: FatLayout,
   folders: readonly number[],
 ): Promise<boolean> {
   for (const cluster of folders.filter(number => isCluster(layout, number))) {
-    const piece = await readPiece(device, clusterOffset(layout, cluster), directoryEntry.size)
+    const piece = Buffer.alloc(directoryEntry.size)
+    if ((await tryRead(device, clusterOffset(layout, cluster), piece)) !== undefined) return true
     const entry = directoryEntry.decode(piece)
     if (entry.name.toString('latin1') === SELF && firstCluster(entry) === cluster) return true
   }
   return false
-}
-
-async function readPiece(device: BlockDevice, offset: number, length: number): Promise<Buffer> {
-  const piece = Buffer.alloc(length)
-  await device.read(offset, piece)
-  return piece
 }

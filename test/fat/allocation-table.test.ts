@@ -78,6 +78,7 @@ describe.each([12, 16, 32] as const)('FAT%i', width => {
           used: used.length,
           bad,
           disputed: 0,
+          unreadable: 0,
           stray: stray.filter(value => value === 1 || (value > entries.length - 1 && value < BAD[width])).length,
         })
       }),
@@ -161,7 +162,13 @@ test('a FAT of many windows: runs across their borders are whole once merged, an
   )
   const expected = used.flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i))
   expect(clusters).toEqual(expected)
-  expect(await fat.count()).toEqual({ used: expected.length, bad: 0, disputed: 0, stray: expected.length })
+  expect(await fat.count()).toEqual({
+    used: expected.length,
+    bad: 0,
+    disputed: 0,
+    stray: expected.length,
+    unreadable: 0,
+  })
 })
 
 test('counting stops when it is told to', async () => {

@@ -9,6 +9,7 @@ import { FatVolume } from '../../lib/fat/fat-volume.ts'
 import { openVolume } from '../../lib/image/open-volume.ts'
 import { collect } from '../helpers/collect.ts'
 import { hashTree } from '../helpers/disks.ts'
+import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { describeWith, run } from '../helpers/tools.ts'
@@ -307,4 +308,54 @@ test('a FAT of 256 MiB is counted in bounded memory', async () => {
   const space = await (await FatVolume.open(device)).usedSpace()
   expect(space.clusters).toEqual({ size: 512, total: clusterCount, used: 2 })
   expect(process.memoryUsage().rss - before).toBeLessThan(64 * MiB)
+})
+
+describe.each([12, 16, 32] as const)('FAT%i: unreadable sectors', width => {
+  const SECTOR = 512
+  const survey = async ({ disk }: MadeFat, ...offsets: readonly number[]) => {
+    const unreadable = offsets.map(offset => ({ offset, length: SECTOR }))
+    const volume = await FatVolume.open(new FaultyDevice(disk, { unreadable }))
+    const { findings, ranges, clusters } = await volume.usedSpace()
+    const codes = [...volume.findings, ...findings].map(({ code }) => code)
+    return { codes: codes.sort(), used: clusters!.used, ranges: await collect(ranges()) }
+  }
+  const made = makeFat(width)
+  for (const cluster of [300, 345, 600, 900]) made.set(cluster, END[width])
+
+  test('of one copy of the FAT: the other serves', async () => {
+    const sound = await survey(made)
+    for (const copy of [0, 1] as const) {
+      for (const sector of [0, 1, 2]) {
+        expect(await survey(made, made.fats[copy] + sector * SECTOR)).toEqual(sound)
+      }
+    }
+    expect(await survey(made, made.fats[0] + SECTOR, made.fats[1])).toEqual(sound)
+  })
+
+  test('of both copies: what is not known counts as used, to the entry', async () => {
+    const sound = await survey(made)
+    const [first, end] = [Math.floor((SECTOR * 8) / width), Math.ceil((2 * SECTOR * 8) / width)]
+    const found = await survey(made, made.fats[0] + SECTOR, made.fats[1] + SECTOR)
+    const covered = { offset: made.clusterOffset(first), length: (end - first) * made.clusterSize }
+    expect(found.codes).toContain('FAT_UNREADABLE')
+    expect(found.ranges).toEqual(normalizeRanges([...sound.ranges, covered]))
+    expect(totalLength(subtractRanges(found.ranges, sound.ranges)) / made.clusterSize).toBe(found.used - sound.used)
+  })
+
+  test('of the root directory and of what only proves something', async () => {
+    const { codes, ...sound } = await survey(made)
+    expect(await survey(made, made.rootOffset)).toEqual({ ...sound, codes: [...codes, 'FAT_ROOT_BROKEN'].sort() })
+    for (const offset of [made.clusterOffset(3), ...(width === 32 ? [SECTOR, 6 * SECTOR] : [])]) {
+      const found = await survey(made, offset)
+      expect(found).toMatchObject(sound)
+      expect(codes).toEqual(expect.arrayContaining(found.codes))
+    }
+  })
+
+  test('a disk that is gone is gone', async () => {
+    for (const requests of [0, 1, 2, 3]) {
+      const gone = new FaultyDevice(made.disk, { requests })
+      await expect(FatVolume.open(gone)).rejects.toMatchObject({ code: 'DEVICE_GONE' })
+    }
+  })
 })
