@@ -31,7 +31,7 @@ export class ContentHasher {
   readonly #stretches: [number, number][] = []
   readonly #digests: Buffer[] = []
   #order: Promise<void> = Promise.resolve()
-  #fold: { grain: number; hash: Hash; nextUnit: number } | undefined
+  #current: { readonly grain: number; readonly hash: GrainHash } | undefined
 
   /** `grain` and `diskSize` in bytes. */
   constructor(thread: HashThread, grain: number, diskSize: number) {
@@ -53,7 +53,7 @@ export class ContentHasher {
 
   async finish(): Promise<ContentHashes> {
     await this.#order
-    this.#endFold()
+    this.#endGrain()
     return {
       algorithm: 'sha256',
       unit: UNIT,
@@ -64,33 +64,17 @@ export class ContentHasher {
   }
 
   #take(unit: number, digest: Buffer): void {
-    if (this.#grain === UNIT) {
-      this.#list(unit, digest)
-      return
-    }
     const grain = Math.floor((unit * UNIT) / this.#grain)
-    if (this.#fold?.grain !== grain) {
-      this.#endFold()
-      this.#fold = { grain, hash: createHash('sha256'), nextUnit: (grain * this.#grain) / UNIT }
+    if (this.#current?.grain !== grain) {
+      this.#endGrain()
+      this.#current = { grain, hash: new GrainHash(grain, this.#grain, this.#diskSize) }
     }
-    this.#foldZerosUpTo(unit)
-    this.#fold!.hash.update(digest)
-    this.#fold!.nextUnit = unit + 1
+    this.#current!.hash.add(unit, digest)
   }
 
-  #foldZerosUpTo(unit: number): void {
-    const fold = this.#fold!
-    for (; fold.nextUnit < unit; fold.nextUnit++) {
-      fold.hash.update(zeroUnitDigest(unitLength(fold.nextUnit, this.#diskSize)))
-    }
-  }
-
-  #endFold(): void {
-    if (this.#fold === undefined) return
-    const end = Math.min((this.#fold.grain + 1) * this.#grain, this.#diskSize)
-    this.#foldZerosUpTo(Math.ceil(end / UNIT))
-    this.#list(this.#fold.grain, this.#fold.hash.digest())
-    this.#fold = undefined
+  #endGrain(): void {
+    if (this.#current !== undefined) this.#list(this.#current.grain, this.#current.hash.digest())
+    this.#current = undefined
   }
 
   #list(grain: number, digest: Buffer): void {
@@ -98,6 +82,45 @@ export class ContentHasher {
     if (last !== undefined && last[0] + last[1] === grain) last[1]++
     else this.#stretches.push([grain, 1])
     this.#digests.push(digest)
+  }
+}
+
+/** The hash of one grain, made of the hashes of those of its units that are not all zeros. */
+export class GrainHash {
+  readonly #isUnit: boolean
+  readonly #diskSize: number
+  readonly #endUnit: number
+  readonly #hash: Hash = createHash('sha256')
+  #nextUnit: number
+  #last: Buffer = Buffer.alloc(0)
+
+  /** Grain number `grain`, of `grainSize` bytes, of a disk of `diskSize` bytes. */
+  constructor(grain: number, grainSize: number, diskSize: number) {
+    this.#isUnit = grainSize === UNIT
+    this.#diskSize = diskSize
+    this.#nextUnit = (grain * grainSize) / UNIT
+    this.#endUnit = Math.ceil(Math.min((grain + 1) * grainSize, diskSize) / UNIT)
+  }
+
+  /** `digest` is the hash of unit number `unit`. Units come in ascending order; those that do not come are zeros. */
+  add(unit: number, digest: Buffer): void {
+    this.#addZerosUpTo(unit)
+    this.#hash.update(digest)
+    this.#nextUnit = unit + 1
+    this.#last = digest
+  }
+
+  /** To be called once, after at least one unit was added. */
+  digest(): Buffer {
+    if (this.#isUnit) return this.#last
+    this.#addZerosUpTo(this.#endUnit)
+    return this.#hash.digest()
+  }
+
+  #addZerosUpTo(unit: number): void {
+    for (; this.#nextUnit < unit; this.#nextUnit++) {
+      this.#hash.update(zeroUnitDigest(unitLength(this.#nextUnit, this.#diskSize)))
+    }
   }
 }
 
