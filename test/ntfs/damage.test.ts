@@ -169,7 +169,7 @@ describeWith(volumeTools, 'a damaged volume', () => {
     expect(space.findings).toMatchObject([
       {
         code: 'NTFS_OWNED_BUT_FREE',
-        message: expect.stringContaining(`cluster ${lcn + 3} of record ${number}`),
+        message: expect.stringContaining(`cluster ${lcn + 3} of record ${number}, \\a\\deep\\er\\folder\\large.bin`),
         details: { count: 3 },
       },
     ])
