@@ -7,7 +7,7 @@ export type Shape<T> = (value: unknown, field: string) => T
 export class ShapeError extends Error {}
 
 const wrong = (field: string, expected: string, value: unknown) =>
-  new ShapeError(`its ${field} is ${nameOf(value)}, expected ${expected}`)
+  new ShapeError(`its '${field}' is ${nameOf(value)}, expected ${expected}`)
 
 /** What `value` is, in few words whatever it is. */
 function nameOf(value: unknown): string {

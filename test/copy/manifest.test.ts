@@ -138,7 +138,7 @@ describe('decoding throws BAD_MANIFEST and nothing else', () => {
 
   test.each(Object.keys(good()))('for %s missing or of another type', field => {
     for (const value of [undefined, null, 5.5, -1, [5], [null], {}, { 0: 1 }]) {
-      bad(encoded({ ...good(), [field]: value }), `its ${field}`)
+      bad(encoded({ ...good(), [field]: value }), `its '${field}`)
     }
   })
 
@@ -150,7 +150,7 @@ describe('decoding throws BAD_MANIFEST and nothing else', () => {
   test('for details nested so deeply that printing them would fail', () => {
     const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`
     const json = JSON.stringify({ ...good(), findings: [{ code: 'X', message: 'x', details: { deep: 'HERE' } }] })
-    bad(Buffer.from(json.replace('"HERE"', deep)), 'its findings\\[0\\].details')
+    bad(Buffer.from(json.replace('"HERE"', deep)), "its 'findings\\[0\\].details'")
   })
 
   test.each([
