@@ -15,6 +15,9 @@ const JSON_INTERVAL = 1_000
 const BAR_INTERVAL = 200
 const LOG_INTERVAL = 30_000
 
+/** Columns that the words beside the bar take at most. */
+const BESIDE_BAR = 66
+
 /** Takes reports as often as they come and prints some of them. `stop` before anything else is printed. */
 export class Progress {
   readonly #output: Output
@@ -42,10 +45,9 @@ export class Progress {
     print()
   }
 
-  /** Ends the bar, leaving its last state on the screen. */
+  /** Ends the bar and takes it off the screen. */
   stop(): void {
     clearInterval(this.#timer)
-    if (this.#bar !== undefined) this.#print()
     this.#stopBar()
   }
 
@@ -94,19 +96,17 @@ export class Progress {
 
   #drawBar(rate: number, eta: number | undefined): void {
     const { phase, done, total } = this.#last!
-    const payload = {
-      phase,
-      of: formatSize(total),
-      have: formatSize(done),
-      rate: formatSize(rate),
-      left: eta === undefined ? '-' : duration(eta),
-    }
+    const left = eta === undefined ? '' : `  ${duration(eta)} left`
+    const payload = { phase, of: formatSize(total), rate: formatSize(rate), left }
     if (this.#bar === undefined) {
       this.#bar = new SingleBar({
-        format: '{phase} [{bar}] {percentage} %  {have} of {of}  {rate}/s  {left} left',
+        format: '{phase} [{bar}] {percentage} % of {of}  {rate}/s{left}',
+        barsize: Math.max(4, Math.min(40, (process.stderr.columns ?? 80) - BESIDE_BAR)),
         barCompleteChar: '#',
         barIncompleteChar: '.',
-        hideCursor: true,
+        // A second Ctrl-C ends the program as it stands, so the terminal is left as it is.
+        linewrap: true,
+        clearOnComplete: true,
         noTTYOutput: false,
         stream: process.stderr,
         gracefulExit: false,

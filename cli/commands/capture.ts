@@ -98,7 +98,7 @@ export default defineCommand({
       return plan.hazards.length > 0 ? ExitCode.problems : ExitCode.done
     }
     const progress = new Progress(output)
-    const summary = await interruptible(signal =>
+    const summary = await interruptible(output, args.target, signal =>
       captureDisk({
         ...options,
         target: streams ? stdoutSink() : args.target,

@@ -48,7 +48,7 @@ export default defineCommand({
       creator: `vhdx ${packageVersion()}`,
     }
     const progress = new Progress(output)
-    const created = await interruptible(signal =>
+    const created = await interruptible(output, args.image, signal =>
       createImage(args.image, { ...options, signal, onProgress: report => progress.report(report) }),
     ).finally(() => progress.stop())
     for (const finding of created.findings) output.warn(finding)

@@ -15,7 +15,8 @@ export default defineCommand({
       .option('against', {
         type: 'string',
         requiresArg: true,
-        describe: 'Compare with this disk instead of the hashes',
+        describe:
+          'Compare with what a capture of this disk would copy now, with the options in the manifest (without one: the defaults)',
       })
       .conflicts('sample', 'against')
       .options(outputOptions)
@@ -26,7 +27,7 @@ export default defineCommand({
     const output = new Output(args)
     const sample = args.sample === undefined ? undefined : parseFraction(args.sample)
     const progress = new Progress(output)
-    const report = await interruptible(signal =>
+    const report = await interruptible(output, undefined, signal =>
       verifyImage({
         image: args.image,
         sample,
@@ -36,7 +37,7 @@ export default defineCommand({
       }).finally(() => progress.stop()),
     )
     await output.result({ type: 'summary', ...report }, () => reportText(report, args.image, args.against))
-    if (report.differences.length === 0) return ExitCode.done
+    if (report.differences.length === 0 && report.readErrors.bytes === 0) return ExitCode.done
     return args.against === undefined ? ExitCode.damaged : ExitCode.problems
   },
 })
@@ -48,16 +49,20 @@ function parseFraction(text: string): number {
   throw new OptionError('BAD_SAMPLE', `'${text}' is no part of the whole. Write one such as 1/20`)
 }
 
-function reportText(
-  { bytesChecked, differences, differentBytes }: VerifyReport,
-  image: string,
-  against?: string,
-): string {
-  const checked = `${formatSize(bytesChecked)} checked`
-  if (differences.length === 0) return `${image} is as ${against ?? 'it was captured'}: ${checked}, no difference`
+function reportText(report: VerifyReport, image: string, against?: string): string {
+  const { bytesChecked, differences, differentBytes, readErrors } = report
+  const [checked, other] = [`${formatSize(bytesChecked)} checked`, against ?? 'it was captured']
   return [
-    `${image} is NOT as ${against ?? 'it was captured'}: ${checked}, ${differentBytes} bytes in differing pieces:`,
-    ...differences.slice(0, 20).map(({ offset, length }) => `  ${length} bytes at byte ${offset} of the disk`),
-    ...(differences.length > 20 ? [`  and ${differences.length - 20} more`] : []),
+    differences.length === 0
+      ? `${image} is as ${other}: ${checked}, no difference`
+      : `${image} is NOT as ${other}: ${checked}, ${differentBytes} bytes in differing pieces:`,
+    ...rangeLines(differences),
+    ...(readErrors.bytes > 0 ? [`NOT compared, ${against} cannot be read there: ${readErrors.bytes} bytes:`] : []),
+    ...rangeLines(readErrors.ranges),
   ].join('\n')
 }
+
+const rangeLines = (ranges: VerifyReport['differences']) => [
+  ...ranges.slice(0, 20).map(({ offset, length }) => `  ${length} bytes at byte ${offset} of the disk`),
+  ...(ranges.length > 20 ? [`  and ${ranges.length - 20} more`] : []),
+]
