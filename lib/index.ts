@@ -11,7 +11,8 @@ export { type CreatedImage, type CreateImageOptions, createImage } from './copy/
 export { type DiskDescription, describeDisk } from './copy/describe-disk.ts'
 export type { Manifest } from './copy/manifest.ts'
 /** Whether an image still holds what was captured. */
-export { type VerifyOptions, type VerifyReport, verifyImage } from './copy/verify.ts'
+export { type VerifyOptions, verifyImage } from './copy/verify.ts'
+export type { VerifyReport } from './copy/verify-report.ts'
 /** Disks, parts of disks, files: one contract. */
 export { BlockDevice, type ByteSource } from './device/block-device.ts'
 export { FileDevice, type FileDeviceOptions } from './device/file-device.ts'

@@ -12,7 +12,7 @@ import { readUsedWindow, type UsedWindow, usedWindows, WINDOW } from './used-win
 import { type VerifyReport, VerifyTally } from './verify-report.ts'
 
 /** Windows that are compared at a time: each takes two buffers of 4 MiB. */
-const IN_FLIGHT = 3
+const IN_FLIGHT = 2
 
 /** Bytes to which a difference is narrowed down. */
 const PAGE = 4096

@@ -6,8 +6,6 @@ import { readManifest } from './read-manifest.ts'
 import { verifyHashes } from './verify-hashes.ts'
 import type { VerifyReport } from './verify-report.ts'
 
-export type { VerifyReport } from './verify-report.ts'
-
 /** What to verify, and against what. */
 export interface VerifyOptions {
   readonly image: string
