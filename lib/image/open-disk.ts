@@ -1,6 +1,7 @@
 /** A disk by the path of the file or the device that holds it. */
 import type { BlockDevice } from '../device/block-device.ts'
 import { FileDevice, type FileDeviceOptions } from '../device/file-device.ts'
+import { tryRead } from '../device/try-read.ts'
 import { FormatError, UnsupportedError } from '../errors.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import { CONTAINER_HEAD_LENGTH, CONTAINER_TAIL_LENGTH, probeContainer } from './probe.ts'
@@ -41,11 +42,17 @@ export async function openDisk(path: string, options: OpenDiskOptions = {}): Pro
   }
 }
 
-async function containerIn(file: BlockDevice): Promise<string | undefined> {
+/** A disk may have bad sectors there, and still be read; of a file that cannot be read there is no telling what it is. */
+async function containerIn(file: FileDevice): Promise<string | undefined> {
   const head = Buffer.alloc(Math.min(CONTAINER_HEAD_LENGTH, file.size))
   const tail = Buffer.alloc(Math.min(CONTAINER_TAIL_LENGTH, file.size))
-  await file.read(0, head)
-  await file.read(file.size - tail.length, tail)
+  for (const [offset, part] of [
+    [0, head],
+    [file.size - tail.length, tail],
+  ] as const) {
+    const failure = await tryRead(file, offset, part)
+    if (failure !== undefined && !file.raw) throw failure
+  }
   return probeContainer(head, tail)
 }
 
