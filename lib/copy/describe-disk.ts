@@ -1,4 +1,5 @@
 /** What a disk or an image is and holds, for `vhdx info`. */
+import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { openDisk } from '../image/open-disk.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
@@ -29,11 +30,18 @@ export interface DiskDescription {
   readonly manifest: Manifest | null
 }
 
-/** Opens the image or disk at `path` and looks at all it holds. Damaged file systems are findings. Throws what opening throws. */
+/** Opens the image or disk at `path` and looks at all it holds. Damaged file systems and manifests are findings. Throws what opening throws. */
 export async function describeDisk(path: string): Promise<DiskDescription> {
   await using opened = await openDisk(path)
   const { disk, file, format } = opened
   const survey = await surveyDisk(disk, { copyDamagedWhole: true })
+  const findings = [...(disk instanceof VhdxDevice ? disk.findings : []), ...survey.hazards, ...survey.findings]
+  const manifest = await readManifest(disk).catch(error => {
+    // An image is worth describing whatever somebody wrote into its manifest.
+    if (!(error instanceof FormatError)) throw error
+    findings.push({ code: error.code, message: error.message })
+    return undefined
+  })
   return {
     path,
     format,
@@ -44,8 +52,8 @@ export async function describeDisk(path: string): Promise<DiskDescription> {
     fileSize: file.size,
     partitionTable: { type: survey.table.type, diskId: survey.table.diskId ?? null },
     partitions: survey.volumes.map(manifestPartition),
-    findings: [...(disk instanceof VhdxDevice ? disk.findings : []), ...survey.hazards, ...survey.findings],
-    manifest: (await readManifest(disk)) ?? null,
+    findings,
+    manifest: manifest ?? null,
   }
 }
 
