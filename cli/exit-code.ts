@@ -13,8 +13,8 @@ export const ExitCode = {
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]
 
 /** For the end of every help page. */
-export const EXIT_CODE_HELP = `Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with problems or warnings,
-4 image or file system damaged, 5 image in use, 130 interrupted.`
+export const EXIT_CODE_HELP =
+  'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with problems or warnings, 4 image or file system damaged, 5 image in use, 130 interrupted.'
 
 const BY_ERROR = [
   [OptionError, ExitCode.usage],

@@ -25,16 +25,18 @@ const WORDS = {
   'Did you mean %s?': 'There is no such command. Perhaps this is meant: %s',
 }
 
+// Output judges what could not be written; without these, Node would end the program with a stack.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
 /** Runs the command line `given` (without node and script). Never throws: prints the error and returns its exit code. */
 export async function main(given: readonly string[]): Promise<ExitCode> {
-  // Output judges what could not be written; without these, Node would end the program with a stack.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   const outcome: Outcome = { exitCode: ExitCode.done }
   // `vhdx help capture` is `vhdx capture --help`.
   const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given
   try {
-    const named = COMMANDS[args[0] ?? '']
-    const help = named === undefined ? 'vhdx --help' : `vhdx ${args[0]} --help`
+    const [name = ''] = args
+    const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+    const help = named === undefined ? 'vhdx --help' : `vhdx ${name} --help`
     const wanted = named === undefined ? Object.values(COMMANDS) : [named]
     const commands = await Promise.all(wanted.map(load => load()))
     const parser = yargs(hideDashes(args))

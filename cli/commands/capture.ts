@@ -36,6 +36,7 @@ export default defineCommand({
       })
       .option('block-size', {
         type: 'string',
+        requiresArg: true,
         describe: 'Size of a block, 1MiB to 256MiB; auto: 1MiB up to 2 TiB, then doubling',
         default: 'auto',
       })
@@ -56,7 +57,11 @@ export default defineCommand({
         default: 'zero' as const,
         describe: 'What becomes of sectors that cannot be read',
       })
-      .option('source-size', { type: 'string', describe: 'Size of the source, where the system cannot tell it' })
+      .option('source-size', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Size of the source, where the system cannot tell it',
+      })
       .option('force', {
         type: 'boolean',
         default: false,
@@ -69,9 +74,9 @@ export default defineCommand({
       })
       .options(outputOptions)
       .example('$0 capture /dev/sda sda.vhdx', 'The whole disk, used clusters only')
-      .example('$0 capture disk.raw disk.vhdx --dry-run', 'What would be copied')
-      .example('$0 capture /dev/sda - | ssh nas "cat > sda.vhdx"', 'In one pass to another machine')
-      .example("$0 capture /dev/sda sda.vhdx --exclude 'Windows/Temp/**'", 'Leave out more'),
+      .example('$0 capture sda.raw sda.vhdx --dry-run', 'What would be copied')
+      .example('$0 capture /dev/sda - | gzip > sda.gz', 'In one pass through a pipe')
+      .example("$0 capture sda.raw sda.vhdx --exclude '*.iso'", 'Leave out more'),
   lists: ['keep', 'exclude'],
   handler: async args => {
     const streams = args.target === '-'

@@ -20,6 +20,7 @@ export default defineCommand({
       })
       .option('block-size', {
         type: 'string',
+        requiresArg: true,
         default: 'auto',
         describe: 'Size of a block, 1MiB to 256MiB; auto: 1MiB up to 2 TiB, then doubling',
       })
@@ -33,8 +34,8 @@ export default defineCommand({
       })
       .option('force', { type: 'boolean', default: false, describe: 'Replace a file that is there' })
       .options(outputOptions)
-      .example('$0 create data.vhdx --size 64GiB', 'A dynamic disk; the file grows as it is used')
-      .example('$0 create data.vhdx --size 20GiB --fixed', 'All 20 GiB are written now'),
+      .example('$0 create a.vhdx --size 64GiB', 'A dynamic disk; the file grows as it is used')
+      .example('$0 create a.vhdx --size 20GiB --fixed', 'All 20 GiB are written now'),
   handler: async args => {
     const output = new Output(args)
     const options = {

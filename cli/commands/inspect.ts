@@ -9,7 +9,11 @@ export default defineCommand({
   builder: yargs =>
     yargs
       .positional('image', { type: 'string', demandOption: true, describe: 'A VHDX, which may be damaged' })
-      .option('bat', { type: 'string', describe: 'Show these entries of the BAT too: 0-63, or 4096 for one' })
+      .option('bat', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Show these entries of the BAT too: 0-63, or 4096 for one',
+      })
       .options(outputOptions)
       .example('$0 inspect sda.vhdx', 'Headers, regions, log, metadata, BAT')
       .example('$0 inspect sda.vhdx --bat 4090-4100', 'And what these entries of the BAT say'),

@@ -32,6 +32,7 @@ async function refusal(...args: string[]): Promise<string> {
 test.each([
   ['', 'Say what to do. See vhdx --help [USAGE]'],
   ['captur', 'There is no such command. Perhaps this is meant: capture. See vhdx --help [USAGE]'],
+  ['constructor', 'Unknown argument: constructor. See vhdx --help [USAGE]'],
   ['check', 'Not enough non-option arguments: got 0, need at least 1. See vhdx check --help [USAGE]'],
   ['check a b', 'Unknown argument: b. See vhdx check --help [USAGE]'],
   ['check a -', 'Unknown argument: -. See vhdx check --help [USAGE]'],
