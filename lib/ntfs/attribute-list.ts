@@ -27,11 +27,10 @@ export function decodeAttributeList(value: Buffer, position: number): AttributeL
       at,
       position,
     )
-    const check = (field: string, actual: number, least: number) => {
-      const most = Math.min(length, value.length - at)
-      if (actual >= least && actual <= most) return
-      const expected = `from ${least} to ${most}`
+    const check = (field: string, actual: number, most: number) => {
+      if (actual >= attributeListEntry.size && actual <= most) return
       const structure = attributeListEntry.name
+      const expected = `from ${attributeListEntry.size} to ${most}`
       throw formatError('NTFS_ATTRIBUTE_LIST', {
         structure,
         field,
@@ -40,8 +39,8 @@ export function decodeAttributeList(value: Buffer, position: number): AttributeL
         actual: `${actual}`,
       })
     }
-    check('length', length, attributeListEntry.size)
-    if (nameLength > 0) check('nameLength', nameOffset + 2 * nameLength, attributeListEntry.size)
+    check('length', length, value.length - at)
+    if (nameLength > 0) check('nameLength', nameOffset + 2 * nameLength, length)
     const name = value.toString('utf16le', at + nameOffset, at + nameOffset + 2 * nameLength)
     entries.push({ type, name, lowestVcn, reference })
     at += length

@@ -25,7 +25,7 @@ export interface Candidate {
 /** Breaks a rule: the message goes on after `it`. */
 class Objection extends Error {}
 
-function require(holds: boolean, objection: string): asserts holds {
+function check(holds: boolean, objection: string): asserts holds {
   if (!holds) throw new Objection(objection)
 }
 
@@ -43,19 +43,18 @@ export async function examine(
     checkNames(file, directory, entry)
     return { path, reason, record, runs: clustersOf(file, mft) }
   } catch (error) {
-    if (error instanceof Objection || isDamage(error)) {
-      return { path, reason, record, runs: new RunList(), objection: error.message }
-    }
-    throw error
+    if (!(error instanceof Objection || isDamage(error))) throw error
+    const objection = error instanceof Objection ? error.message : `is damaged: ${error.message}`
+    return { path, reason, record, runs: new RunList(), objection }
   }
 }
 
 /** One file, one name, in that directory, and nothing else that gives its content a meaning of its own. */
 function checkNames({ base, attributes }: NtfsFile, directory: FileRecord, entry: DirectoryEntry): void {
-  require(base.number >= SystemRecord.firstUser, 'is a file of NTFS itself')
-  require(entry.reference.sequence === base.sequence, 'is not the file that its directory names')
-  require(!base.directory, 'is a directory')
-  require(!attributes.some(({ type }) => type === AttributeType.reparsePoint), 'is a reparse point')
+  check(base.number >= SystemRecord.firstUser, 'is a file of NTFS itself')
+  check(entry.reference.sequence === base.sequence, 'is not the file that its directory names')
+  check(!base.directory, 'is a directory')
+  check(!attributes.some(({ type }) => type === AttributeType.reparsePoint), 'is a reparse point')
   const names: FileName[] = []
   for (const attribute of attributes) {
     if (attribute.type === AttributeType.fileName && attribute.resident) {
@@ -63,18 +62,19 @@ function checkNames({ base, attributes }: NtfsFile, directory: FileRecord, entry
     }
   }
   const [name, ...others] = names.filter(name => !isShortName(name))
-  require(name !== undefined && others.length === 0 && base.linkCount <= names.length, 'has more than one name')
+  check(name !== undefined && others.length === 0 && base.linkCount <= names.length, 'has more than one name')
   const { record, sequence } = name.parent
-  require(record === directory.number &&
-    sequence === directory.sequence &&
-    name.name === entry.fileName.name, 'has another name than its directory says')
+  check(
+    record === directory.number && sequence === directory.sequence && name.name === entry.fileName.name,
+    'has another name than its directory says',
+  )
 }
 
 function clustersOf(file: NtfsFile, mft: Mft): RunList {
   const data = file.find(AttributeType.data)
-  require(!data.some(attribute => attribute.resident), 'lies in its file record')
-  require(!data.some(isCompressed), 'is compressed')
-  require(!data.some(isEncrypted), 'is encrypted')
+  check(!data.some(attribute => attribute.resident), 'lies in its file record')
+  check(!data.some(isCompressed), 'is compressed')
+  check(!data.some(isEncrypted), 'is encrypted')
   const extents = data.filter((attribute): attribute is AttributeExtent => !attribute.resident)
   return runsOf(extents, mft.geometry)
 }

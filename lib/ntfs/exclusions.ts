@@ -44,9 +44,12 @@ export async function findCandidates(
   return [...found.values()].filter(({ runs, objection }) => objection !== undefined || runs.clusterCount > 0)
 }
 
+/** The code of findings about files that are copied although they were to be left out. */
+export const NOT_LEFT_OUT = 'NTFS_NOT_LEFT_OUT'
+
 /** Says that a file is copied although it is one of those that are left out. */
 export const copied = (path: string, objection: string): Finding => ({
-  code: 'NTFS_NOT_LEFT_OUT',
+  code: NOT_LEFT_OUT,
   message: `${path} is copied: it ${objection}`,
   details: { path },
 })

@@ -1,6 +1,6 @@
 /** On-disk structures of NTFS. No logic here; each cites its section of spec-notes/ntfs.md. All little-endian. */
 import { big64, bytes, guid, i8, magic, mapped, reserved, u8, u16, u32, u64 } from '../binary/fields.ts'
-import { type Infer, struct } from '../binary/struct.ts'
+import { struct } from '../binary/struct.ts'
 
 /** A signed 64-bit cluster number: -1 ends an attribute without clusters. Rounded above 2^53, so bound it before use. */
 const vcn = mapped(
@@ -248,5 +248,3 @@ export const SystemRecord = {
   upcase: 10,
   firstUser: 24,
 } as const
-
-export type BootSectorFields = Infer<typeof bootSector>

@@ -13,19 +13,24 @@ export class UpcaseTable {
     this.#table = table
   }
 
-  /** Reads the content of $UpCase. Throws FormatError (NTFS_UPCASE) unless it has its one size. */
+  /**
+   * Reads the content of $UpCase. Throws FormatError (NTFS_UPCASE) unless it has its one size and knows ASCII: a table
+   * that does not would take one name for another.
+   */
   static async read(file: NtfsFile): Promise<UpcaseTable> {
-    const reader = file.reader(AttributeType.data)
-    if (reader?.size !== 2 * UNITS) {
-      throw formatError('NTFS_UPCASE', {
-        structure: '$UpCase',
-        position: file.base.position,
-        expected: `${2 * UNITS} bytes long`,
-        actual: `${reader?.size ?? 0} bytes long`,
-      })
+    const check = (holds: boolean, expected: string, actual: string) => {
+      const structure = 'NTFS $UpCase'
+      if (!holds) throw formatError('NTFS_UPCASE', { structure, position: file.base.position, expected, actual })
     }
+    const reader = file.reader(AttributeType.data)
+    const size = reader?.size ?? 0
+    check(size === 2 * UNITS, `${2 * UNITS} bytes long`, `${size} bytes long`)
     const table = new Uint16Array(UNITS)
-    await reader.read(0, Buffer.from(table.buffer))
+    await reader!.read(0, Buffer.from(table.buffer))
+    for (let unit = 0; unit < 0x80; unit++) {
+      const capital = String.fromCharCode(unit).toUpperCase().charCodeAt(0)
+      check(table[unit] === capital, `a table that gives ${capital} for ${unit}`, `one that gives ${table[unit]}`)
+    }
     return new UpcaseTable(table)
   }
 

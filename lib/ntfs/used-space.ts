@@ -5,8 +5,9 @@ import type { LeftOut, Patch, UsedSpace, UsedSpaceOptions } from '../volume/volu
 import type { AttributeReader } from './attribute-reader.ts'
 import type { Candidate } from './candidate.ts'
 import { ClusterSurvey } from './cluster-survey.ts'
-import { copied, findCandidates, settleShadowCopies } from './exclusions.ts'
+import { copied, findCandidates, NOT_LEFT_OUT, settleShadowCopies } from './exclusions.ts'
 import type { FileTree } from './file-tree.ts'
+import { FindingTally } from './finding-tally.ts'
 import type { Mft } from './mft.ts'
 
 /**
@@ -24,7 +25,7 @@ export async function surveyUsedSpace(
   const survey = new ClusterSurvey(mft, bitmap, candidates)
   findings.push(...(await survey.run(options.signal)))
   const patches = await settleShadowCopies(mft.volume, mft.geometry.clusterSize, candidates)
-  for (const { path, objection } of candidates) if (objection !== undefined) findings.push(copied(path, objection))
+  findings.push(...(await objectionsOf(candidates)))
   const leftOut = candidates.filter(({ objection }) => objection === undefined)
   for (const { reason, runs } of leftOut) {
     if (reason !== 'bad-clusters') continue
@@ -33,6 +34,19 @@ export async function surveyUsedSpace(
     findings.push({ code: 'NTFS_BAD_CLUSTERS', message, details: { count } })
   }
   return new NtfsUsedSpace(mft, survey, leftOut, patches, findings)
+}
+
+/** What is copied against expectation: Windows' own files one by one, those of the user only counted. */
+async function objectionsOf(candidates: readonly Candidate[]): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const tally = new FindingTally()
+  const told = (count: number) => `${count} of the files to exclude are copied`
+  for (const { path, reason, objection } of candidates) {
+    if (objection === undefined) continue
+    if (reason === 'excluded') tally.add(NOT_LEFT_OUT, told, [() => `${path}, which ${objection}`])
+    else findings.push(copied(path, objection))
+  }
+  return [...findings, ...(await tally.findings())]
 }
 
 class NtfsUsedSpace implements UsedSpace {

@@ -134,6 +134,19 @@ describeWith(volumeTools, 'a damaged volume', () => {
       expect(codes).toContain('NTFS_DAMAGED_FILE')
     })
 
+    test.each([
+      ['zeros, by which all names of a length are one', (table: Buffer) => table.fill(0)],
+      ['one letter changed', (table: Buffer) => table.writeUInt16LE(0x58, 2 * 0x70)],
+    ])('of $UpCase, its table %s: nothing is left out, and that is said', async (_, change) => {
+      const runList = runListPlace(clean, 10)
+      const lcn = clean.readUIntLE(runList + 1 + (clean[runList]! & 15), clean[runList]! >>> 4)
+      const { space, codes } = await survey(
+        damaged(bytes => change(bytes.subarray(lcn * CLUSTER, lcn * CLUSTER + 131072))),
+      )
+      expect(space.leftOut).toEqual([])
+      expect(codes).toEqual(['NTFS_DAMAGED_FILE'])
+    })
+
     test('of a file torn: told with its number; its clusters are copied by $Bitmap', async () => {
       const number = recordOf(clean, 'one cluster')
       const { space, ranges } = await survey(damaged(bytes => (bytes[recordPlace(bytes, number) + 510]! ^= 1)))

@@ -3,7 +3,11 @@ import { readFile } from 'node:fs/promises'
 import { expect } from 'vitest'
 import { type Geometry, isNtfs, readBootSector } from '../../lib/ntfs/boot-sector.ts'
 import { ClusterBitmap } from '../../lib/ntfs/cluster-bitmap.ts'
+import { DirectoryPaths } from '../../lib/ntfs/directory-paths.ts'
+import { type FileRecord, unnamed } from '../../lib/ntfs/file-record.ts'
+import { AttributeType, SystemRecord } from '../../lib/ntfs/format.ts'
 import { Mft } from '../../lib/ntfs/mft.ts'
+import { NtfsFile } from '../../lib/ntfs/ntfs-file.ts'
 import { markOwned } from '../../lib/ntfs/owned-clusters.ts'
 import { OwnedRuns } from '../../lib/ntfs/owned-runs.ts'
 import { recordsInUse } from '../../lib/ntfs/record-scan.ts'
@@ -80,6 +84,23 @@ for (const [name, { lcn, clusters, inUse, owned }] of Object.entries(TABLES)) {
     const shared = (record: number) => problems.push(`${record} shares clusters`)
     await markOwned(new OwnedRuns(mft, false, onDamage), own, used, { free() {}, shared })
     expect(problems).toEqual([])
+    expect(await lostFiles(mft)).toEqual([])
     expect(used.merge(own, 0)).toMatchObject({ mine: clusters, onlyMine: clusters - owned, onlyOther: 0 })
   })
+}
+
+/** Whether the record has an attribute list that lies in clusters, which are not among the pieces. */
+const hasListElsewhere = (record: FileRecord) => unnamed(record, AttributeType.attributeList)?.resident === false
+
+/** Records of files whose directory cannot be told. */
+async function lostFiles(mft: Mft): Promise<number[]> {
+  const paths = new DirectoryPaths(mft)
+  const lost: number[] = []
+  for (let number = SystemRecord.firstUser; number < mft.recordCount; number++) {
+    const record = await mft.record({ record: number, sequence: 0 }).catch(() => undefined)
+    if (record === undefined || record.base !== undefined || hasListElsewhere(record)) continue
+    if ((await paths.pathOfFile(await NtfsFile.open(mft, { record: number, sequence: 0 }))) === undefined)
+      lost.push(number)
+  }
+  return lost
 }
