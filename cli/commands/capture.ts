@@ -114,7 +114,8 @@ export default defineCommand({
           progress.aside(() => output.note(`partition ${number}: ${fileSystem}${label ? ` "${label}"` : ''}`)),
       }).finally(() => progress.stop()),
     )
-    await output.result({ type: 'summary', ...summary, warnings: warningsOf(summary) }, () =>
+    const { findings: _, ...figures } = summary
+    await output.result({ type: 'summary', ...figures, warnings: warningsOf(summary) }, () =>
       summaryText(summary, streams ? 'The image' : args.target),
     )
     return summary.readErrors.bytes > 0 ? ExitCode.problems : ExitCode.done
