@@ -2,7 +2,7 @@
 import yargs from 'yargs'
 import { Parser } from 'yargs/helpers'
 import { OptionError } from '../lib/index.ts'
-import { type DefinedCommand, hideDashes, type Outcome, showDashes } from './command.ts'
+import { type DefinedCommand, hideDashes, type Outcome, outputOptions, showDashes } from './command.ts'
 import { EXIT_CODE_HELP, ExitCode, exitCodeOf } from './exit-code.ts'
 import { describeError } from './output.ts'
 import { packageVersion } from './version.ts'
@@ -50,6 +50,8 @@ export async function main(given: readonly string[]): Promise<ExitCode> {
         'dot-notation': false,
         'greedy-arrays': false,
       })
+      // Known here too, so that they may come before the command.
+      .boolean(Object.keys(outputOptions))
       .command(commands.map(command => command.default(outcome)))
       .completion('completion', 'Print a script for shell completion: vhdx completion >> ~/.bashrc')
       .demandCommand(1, 'Say what to do')
