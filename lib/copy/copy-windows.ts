@@ -8,8 +8,8 @@ import { type ContentHasher, isZero, UNIT } from './content-hash.ts'
 import type { RescuingReader } from './rescuing-reader.ts'
 import { readUsedWindow, type UsedWindow, usedWindows, WINDOW } from './used-windows.ts'
 
-/** Windows in flight: enough for reading, hashing and writing to overlap, and 24 MiB of memory. */
-const IN_FLIGHT = 6
+/** Windows in flight: enough for reading, hashing and writing to overlap, and 16 MiB of memory. */
+const IN_FLIGHT = 4
 
 export interface CopyJob {
   readonly reader: RescuingReader

@@ -1,7 +1,7 @@
 /** One bit per cluster, for a window of a volume's clusters. spec-notes/ntfs.md, $Bitmap. */
 
-/** Clusters that fit one window: 16 MiB of bits. So the memory for a volume of any size is bounded. */
-export const WINDOW_CLUSTERS = 2 ** 27
+/** Clusters that fit one window: 8 MiB of bits. So the memory for a volume of any size is bounded. */
+export const WINDOW_CLUSTERS = 2 ** 26
 
 /**
  * Which clusters of a window are used. Clusters are given by their number in the volume; `to` and `end` are the first
