@@ -67,7 +67,11 @@ function peakMemoryOf(pid: number): number {
   }
 }
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const half = sorted.length / 2
+  return (sorted[Math.floor(half)]! + sorted[Math.ceil(half) - 1]!) / 2
+}
 
 /** Puts the file into the page cache. */
 async function warm(path: string): Promise<void> {
