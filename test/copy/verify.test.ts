@@ -62,18 +62,17 @@ test('an image whose disk was made smaller, or emptied, is not as it was capture
 })
 
 test.each(['leftOut', 'source', 'exclude', 'keep', 'hashes', 'readErrors'])(
-  'a manifest with a bad %s is BAD_MANIFEST to all who read it',
+  'a manifest with a bad %s is BAD_MANIFEST to all who verify by it, and a finding to who describes the image',
   async field => {
     for (const value of [5, null, undefined]) {
       const path = await imageWith(`${field} ${value}.vhdx`, { ...manifest, [field]: value })
-      const readers = [
-        () => verifyImage({ image: path }),
-        () => verifyImage({ image: path, against: disk }),
-        () => describeDisk(path),
-      ]
+      const readers = [() => verifyImage({ image: path }), () => verifyImage({ image: path, against: disk })]
       for (const read of readers) {
         await expect(read()).rejects.toMatchObject({ name: 'FormatError', code: 'BAD_MANIFEST' })
       }
+      const { manifest: read, findings } = await describeDisk(path)
+      expect(read).toBeNull()
+      expect(findings.map(({ code }) => code)).toContain('BAD_MANIFEST')
     }
   },
 )
