@@ -208,3 +208,37 @@ describe('the package', () => {
     expect(text).not.toContain('"resolved"')
   })
 })
+
+describe('spec-notes', () => {
+  const headings = new Map(
+    readdirSync(join(repository, 'spec-notes')).map(name => {
+      const text = readFileSync(join(repository, 'spec-notes', name), 'utf8')
+      return [name, [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading!)]
+    }),
+  )
+
+  test('every note and heading that the code cites is there', () => {
+    const cited = sources.flatMap(({ path, text }) =>
+      [...text.matchAll(/spec-notes\/([\w-]+\.md)(?:, "?([^":.*\n]+))?/g)].map(([, note, heading]) => ({
+        path,
+        note,
+        heading,
+      })),
+    )
+    expect(cited.length).toBeGreaterThan(20)
+    const missing = cited.filter(({ note, heading }) => {
+      const known = headings.get(note!)
+      return known === undefined || (heading !== undefined && !known.includes(heading.trim()))
+    })
+    expect(missing).toEqual([])
+  })
+
+  test('every section of [MS-VHDX] that the code cites has its heading', () => {
+    const known = headings.get('vhdx.md')!.map(heading => heading.split(' ')[0]!)
+    const cited = sources.flatMap(({ path, text }) =>
+      [...text.matchAll(/\[MS-VHDX\] (\d+(?:\.\d+)*)/g)].map(([, section]) => ({ path, section: section! })),
+    )
+    expect(cited.length).toBeGreaterThan(20)
+    expect(cited.filter(({ section }) => !known.includes(section))).toEqual([])
+  })
+})
