@@ -53,7 +53,7 @@ export type { Problem } from './vhdx/rules.ts'
 export type { InspectedField, InspectedStructure } from './vhdx/structure-view.ts'
 /** The disk in an image. */
 export { type BlockStates, VhdxDevice } from './vhdx/vhdx-device.ts'
+/** What of a volume is left out, and why. */
+export { LEFT_OUT_REASONS, type LeftOut, type LeftOutReason } from './volume/left-out.ts'
 /** What of a volume has to be copied. */
 export type { Patch, UsedSpace, UsedSpaceOptions, Volume } from './volume/volume.ts'
-/** What of a volume is left out, and why. */
-export { LEFT_OUT_REASONS, type LeftOut, type LeftOutReason } from './volume/volume.ts'

@@ -7,7 +7,8 @@ import { type DiskImageError, FormatError, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { damagedVolume, openVolume } from '../image/open-volume.ts'
 import { type Partition, type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
-import type { LeftOut, Patch, UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
+import type { LeftOut } from '../volume/left-out.ts'
+import type { Patch, UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { type RangeStream, unionRanges } from './union-ranges.ts'
 
 export interface SurveyOptions extends Pick<UsedSpaceOptions, 'keep' | 'exclude' | 'signal'> {

@@ -1,7 +1,7 @@
 /** What a capture says of itself, kept as JSON in the image: a user metadata item, which every reader leaves alone. */
 import type { Finding } from '../finding.ts'
 import { USER_METADATA_CAPACITY } from '../vhdx/new-image.ts'
-import type { LeftOut, LeftOutReason } from '../volume/volume.ts'
+import type { LeftOut, LeftOutReason } from '../volume/left-out.ts'
 import type { ContentHashes } from './content-hash.ts'
 import type { SurveyedVolume } from './disk-survey.ts'
 import type { ReadErrors } from './rescuing-reader.ts'

@@ -5,7 +5,7 @@ import type { Range } from '../device/ranges.ts'
 import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
-import { LEFT_OUT_REASONS } from '../volume/volume.ts'
+import { LEFT_OUT_REASONS } from '../volume/left-out.ts'
 import { type ContentHashes, chooseGrain, UNIT } from './content-hash.ts'
 import {
   count,

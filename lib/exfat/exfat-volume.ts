@@ -1,8 +1,9 @@
 /** An exFAT volume. spec-notes/exfat.md. */
 import type { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
-import { formatError } from '../errors.ts'
+import { formatError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
+import type { Files } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { AllocationBitmap } from './allocation-bitmap.ts'
 import { AllocationTable } from './allocation-table.ts'
@@ -84,6 +85,10 @@ export class ExfatVolume implements Volume {
     }
     const end = heapEnd(this.#layout)
     yield { offset: end, length: this.#device.size - end }
+  }
+
+  async openFiles(): Promise<Files> {
+    throw new UnsupportedError('FILES_NOT_READ', 'the files of this volume cannot be read yet: it is exFAT')
   }
 }
 

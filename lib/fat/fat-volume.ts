@@ -2,8 +2,9 @@
 import type { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
 import { tryRead } from '../device/try-read.ts'
-import { FormatError, formatError, hex } from '../errors.ts'
+import { FormatError, formatError, hex, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
+import type { Files } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { AllocationTable, type FatCount } from './allocation-table.ts'
 import { type FatBootSector, isFat, readBootSector } from './boot-sector.ts'
@@ -105,6 +106,10 @@ export class FatVolume implements Volume {
     const said = infoSector.decode(sector, 0, offset).freeCount
     const free = this.#boot.layout.clusterCount - count.used - count.bad
     return said === free || said === UNKNOWN_COUNT ? [] : [wrongFreeCount(said, free, offset)]
+  }
+
+  async openFiles(): Promise<Files> {
+    throw new UnsupportedError('FILES_NOT_READ', 'the files of this volume cannot be read yet: it is FAT')
   }
 }
 

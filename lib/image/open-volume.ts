@@ -63,5 +63,6 @@ function withFindings(volume: Volume, findings: readonly Finding[]): Volume {
     hazards,
     findings: [...findings, ...volume.findings],
     usedSpace: options => volume.usedSpace(options),
+    openFiles: options => volume.openFiles(options),
   }
 }

@@ -1,5 +1,5 @@
 /** A file that a copy may leave out, and the rules it has to pass. spec-notes/ntfs.md, Left out. */
-import type { LeftOut } from '../volume/volume.ts'
+import type { LeftOut } from '../volume/left-out.ts'
 import { type AttributeExtent, isCompressed, isEncrypted } from './attribute.ts'
 import { runsOf } from './attribute-reader.ts'
 import { isDamage } from './damage.ts'

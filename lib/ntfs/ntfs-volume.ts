@@ -1,7 +1,8 @@
 /** An NTFS volume. spec-notes/ntfs.md. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { FormatError } from '../errors.ts'
+import { FormatError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
+import type { Files } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import type { Geometry } from './boot-sector.ts'
 import { isDamage } from './damage.ts'
@@ -80,6 +81,10 @@ export class NtfsVolume implements Volume {
     const bitmap = file.reader(AttributeType.data)
     if (bitmap === undefined) throw new FormatError('NTFS_NO_BITMAP', '$Bitmap has no content')
     return await surveyUsedSpace(this.#mft, this.#tree, bitmap, options)
+  }
+
+  async openFiles(): Promise<Files> {
+    throw new UnsupportedError('FILES_NOT_READ', 'the files of this volume cannot be read yet: it is NTFS')
   }
 }
 

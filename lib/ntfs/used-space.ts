@@ -1,7 +1,8 @@
 /** What of a volume a copy needs. spec-notes/ntfs.md, Used space. */
 import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
-import type { LeftOut, Patch, UsedSpace, UsedSpaceOptions } from '../volume/volume.ts'
+import type { LeftOut } from '../volume/left-out.ts'
+import type { Patch, UsedSpace, UsedSpaceOptions } from '../volume/volume.ts'
 import type { AttributeReader } from './attribute-reader.ts'
 import type { Candidate } from './candidate.ts'
 import { ClusterSurvey } from './cluster-survey.ts'

@@ -1,24 +1,8 @@
 /** What a file system is to the rest of the library. Offsets are bytes from the start of the volume. */
 import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
-
-/** Why a file's content can be left out: one of four kinds that Windows makes anew, or the user's word. */
-export const LEFT_OUT_REASONS = ['pagefile', 'hiberfil', 'swapfile', 'shadow-copies', 'excluded'] as const
-/** One of `LEFT_OUT_REASONS`. */
-export type LeftOutReason = (typeof LEFT_OUT_REASONS)[number]
-
-/** A file whose content an image need not hold. It stays as a file and reads as zeros. */
-export interface LeftOut {
-  /** Path in the volume with backslashes, such as `\pagefile.sys`. */
-  readonly path: string
-  /** Which rule left it out. */
-  readonly reason: LeftOutReason
-  /** Bytes of clusters left out. */
-  readonly bytes: number
-  readonly clusters: number
-  /** The file's record number, where the file system has them. */
-  readonly record?: number
-}
+import type { Files, FilesOptions } from './files.ts'
+import type { LeftOut, LeftOutReason } from './left-out.ts'
 
 /** Bytes an image must hold instead of the source's own, as a consequence of something left out. */
 export interface Patch {
@@ -64,4 +48,6 @@ export interface Volume {
   /** What was noticed while opening: a backup boot sector used, an encrypted volume copied whole. */
   readonly findings: readonly Finding[]
   usedSpace(options?: UsedSpaceOptions): Promise<UsedSpace>
+  /** The files. Throws UnsupportedError (FILES_NOT_READ), which names the file system, where they cannot be read here. */
+  openFiles(options?: FilesOptions): Promise<Files>
 }

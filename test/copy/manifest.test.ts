@@ -6,7 +6,7 @@ import { globMatcher, MAX_GLOBS_SIZE } from '../../lib/copy/glob.ts'
 import { encodeManifest, type ManifestContent } from '../../lib/copy/manifest.ts'
 import { decodeManifest } from '../../lib/copy/read-manifest.ts'
 import { USER_METADATA_CAPACITY } from '../../lib/vhdx/new-image.ts'
-import { LEFT_OUT_REASONS } from '../../lib/volume/volume.ts'
+import { LEFT_OUT_REASONS } from '../../lib/volume/left-out.ts'
 
 const content: ManifestContent = {
   format: 'vhdx-capture',
