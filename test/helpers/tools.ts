@@ -4,7 +4,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
-import { describe, type TestContext, type TestFunction, test } from 'vitest'
+import { describe, type TestContext, type TestFunction, type TestOptions, test } from 'vitest'
 import { corpusFolder, hasCorpus } from './folders.ts'
 import { pathOf } from './run.ts'
 
@@ -77,9 +77,15 @@ export function whatIsMissing(needs: readonly Need[]): string | undefined {
 }
 
 /** `test` for what needs other programs: skipped with the reason where one is missing, failed where CI is set. */
-export function testWith(needs: readonly Need[], name: string, run: TestFunction, timeout?: number): void {
+export function testWith(
+  needs: readonly Need[],
+  name: string,
+  run: TestFunction,
+  options: number | TestOptions = {},
+): void {
   const reason = whatIsMissing(needs)
-  test(name, reason === undefined ? run : context => giveUp(context, needs, reason), timeout)
+  const settings = typeof options === 'number' ? { timeout: options } : options
+  test(name, settings, reason === undefined ? run : context => giveUp(context, needs, reason))
 }
 
 /** `describe` for what needs other programs. `define` is not called where one is missing: one test takes its place. */

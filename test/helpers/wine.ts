@@ -62,9 +62,12 @@ export async function windowsMachine(disks: Readonly<Record<string, string>> = {
   }
 }
 
-/** `test` for what runs on a Windows machine: skipped with the reason where there can be none, failed where CI is set. */
+/**
+ * `test` for what runs on a Windows machine: skipped with the reason where there can be none, failed where CI is set.
+ * A second try is given, and shown, because Node under wine has ended without a word, which it does on no Windows.
+ */
 export function testOnWindows(name: string, test: TestFunction): void {
-  testWith(['wine64', 'tar'], name, async context => {
+  const tryIt: TestFunction = async context => {
     try {
       await windowsNode()
     } catch (error) {
@@ -72,7 +75,8 @@ export function testOnWindows(name: string, test: TestFunction): void {
       context.skip(`${NODE} could not be fetched: ${(error as Error).message}`)
     }
     await test(context)
-  })
+  }
+  testWith(['wine64', 'tar'], name, tryIt, { retry: 1 })
 }
 
 const windowsNode = () =>
