@@ -24,7 +24,7 @@ export async function realDisk(path: string, { data, files }: RealDiskOptions): 
   const volume = Math.ceil((2 * data + 1 * GiB) / MiB) * MiB
   const size = volume + SYSTEM + RESERVED + RECOVERY + 2 * MiB
   await once(path, async unfinished => {
-    const fill = fillNtfs(folder => writeTree(folder, data, files))
+    const fill = fillNtfs(folder => writeTree(folder, systemTree(data, files)))
     await buildDisk(unfinished, {
       size,
       table: 'gpt',
@@ -37,6 +37,22 @@ export async function realDisk(path: string, { data, files }: RealDiskOptions): 
     })
   })
   return { path, offset: MiB + SYSTEM + RESERVED, length: volume, sectorSize: 512 }
+}
+
+/** A bare volume with a folder of 50,000 small files, `tree`, and a file of 4 GiB, `large.bin`. */
+export async function treeVolume(path: string): Promise<void> {
+  await once(path, async unfinished => {
+    const fill = fillNtfs(async folder => {
+      await mkdir(join(folder, 'tree'))
+      await writeTree(join(folder, 'tree'), { files: 50_000, large: 0, largeSize: 0, stale: 0 })
+      await writePool(join(folder, 'large.bin'), 4 * GiB, 1)
+    })
+    await buildDisk(unfinished, {
+      size: 6 * GiB,
+      table: 'none',
+      partitions: [{ type: '0700', content: [ntfs({ label: 'Tree' }), fill] }],
+    })
+  })
 }
 
 /** A disk of 15 TB with one NTFS volume that holds next to nothing. The file takes little room: it is nearly all hole. */
@@ -78,42 +94,57 @@ async function once(path: string, make: (unfinished: string) => Promise<void>): 
 }
 
 const PER_FOLDER = 500
+const SMALL = 8 * KiB
 const STALE_FILES = 40
 
-/**
- * Files whose sizes spread as on a system disk: most are of a few KiB, most bytes are in a few large ones. Between them
- * files are written that are deleted at the end, so that free space is in many places and full of old bytes.
- */
-async function writeTree(folder: string, data: number, files: number): Promise<void> {
-  // Does not compress, and no two clusters of it are the same.
-  const pool = randomBytes(64 * MiB)
-  const large = Math.max(1, Math.floor(files / 1000))
-  const small = 8 * KiB
-  const largeSize = Math.max(small, Math.floor((data - (files - large) * small) / large))
-  const write = async (path: string, size: number, seed: number) => {
-    const file = await open(path, 'w')
-    try {
-      for (let done = 0; done < size; done += MiB) {
-        const length = Math.min(MiB, size - done)
-        const from = (seed * 4099 + done) % (pool.length - length)
-        await file.write(pool, from, length)
-      }
-    } finally {
-      await file.close()
-    }
-  }
+/** Does not compress, and no two clusters of it are the same. */
+let pool: Buffer | undefined
 
-  const stale = (i: number) => join(folder, `deleted ${i}`)
+async function writePool(path: string, size: number, seed: number): Promise<void> {
+  pool ??= randomBytes(64 * MiB)
+  const file = await open(path, 'w')
+  try {
+    for (let done = 0; done < size; done += MiB) {
+      const length = Math.min(MiB, size - done)
+      const from = (seed * 4099 + done) % (pool.length - length)
+      await file.write(pool, from, length)
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+interface Tree {
+  readonly files: number
+  /** How many of them are large, and how large. The others have 1 to 15 KiB, in no order, and on average 8. */
+  readonly large: number
+  readonly largeSize: number
+  /** Bytes of files that are written between them and deleted at the end. */
+  readonly stale: number
+}
+
+/** Sizes that spread as on a system disk: most files are of a few KiB, most bytes are in a few large ones. */
+function systemTree(data: number, files: number): Tree {
+  const large = Math.max(1, Math.floor(files / 1000))
+  const largeSize = Math.max(SMALL, Math.floor((data - (files - large) * SMALL) / large))
+  return { files, large, largeSize, stale: data / 2 }
+}
+
+/** Deleted files lie between the others, so that free space is in many places and full of old bytes. */
+async function writeTree(folder: string, { files, large, largeSize, stale }: Tree): Promise<void> {
+  const stalePath = (i: number) => join(folder, `deleted ${i}`)
   const staleEvery = Math.max(1, Math.floor(files / STALE_FILES))
+  const largeEvery = Math.floor(files / large)
   for (let start = 0; start < files; start += PER_FOLDER) {
     const within = join(folder, `folder ${start / PER_FOLDER}`)
     await mkdir(within)
     for (let i = start; i < Math.min(start + PER_FOLDER, files); i++) {
-      const isLarge = i % 1000 === 999
-      // 1 to 15 KiB, in no order, and on average 8.
-      await write(join(within, `file ${i}.bin`), isLarge ? largeSize : KiB * (1 + ((i * 7) % 15)), i)
-      if (i % staleEvery === 0) await write(stale(i / staleEvery), Math.floor(data / 2 / STALE_FILES), i)
+      const isLarge = i % largeEvery === largeEvery - 1
+      await writePool(join(within, `file ${i}.bin`), isLarge ? largeSize : KiB * (1 + ((i * 7) % 15)), i)
+      if (stale > 0 && i % staleEvery === 0) {
+        await writePool(stalePath(i / staleEvery), Math.floor(stale / STALE_FILES), i)
+      }
     }
   }
-  for (let i = 0; existsSync(stale(i)); i++) await unlink(stale(i))
+  for (let i = 0; existsSync(stalePath(i)); i++) await unlink(stalePath(i))
 }
