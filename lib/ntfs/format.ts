@@ -192,6 +192,37 @@ export const indexEntryHeader = struct('NTFS index entry', 16, {
 
 export const IndexEntryFlag = { hasSubNode: 1, last: 2 } as const
 
+/** spec-notes/ntfs.md, Reparse points. Tags without bit 31 have a GUID before the data. */
+export const reparsePointHeader = struct('NTFS reparse point', 8, {
+  tag: u32,
+  dataLength: u16,
+  padding: reserved(2),
+})
+
+/** Data of a mount point. Offsets and lengths are bytes of the two names, which follow. */
+export const mountPointData = struct('NTFS mount point', 8, {
+  substituteOffset: u16,
+  substituteLength: u16,
+  printOffset: u16,
+  printLength: u16,
+})
+
+/** Data of a symbolic link: as a mount point's, with these before the names. */
+export const symbolicLinkFlags = struct('NTFS symbolic link flags', 4, { flags: u32 })
+
+export const SymbolicLinkFlag = { relative: 1 } as const
+
+/** spec-notes/ntfs.md, WOF: data of a file that the Windows Overlay Filter keeps. */
+export const wofData = struct('NTFS WOF reparse data', 16, {
+  version: u32,
+  provider: u32,
+  providerVersion: u32,
+  format: u32,
+})
+
+/** Where the content of a WOF file lies. */
+export const WofProvider = { wim: 1, file: 2 } as const
+
 /** spec-notes/ntfs.md, Volume information. */
 export const volumeInformation = struct('NTFS $VOLUME_INFORMATION', 12, {
   unused: reserved(8),

@@ -11,10 +11,10 @@ export class NtfsFile {
   readonly base: FileRecord
   /** Those of the base record and of all records that extend it. */
   readonly attributes: readonly Attribute[]
-  readonly #mft: Mft
+  readonly mft: Mft
 
   private constructor(mft: Mft, base: FileRecord, attributes: readonly Attribute[]) {
-    this.#mft = mft
+    this.mft = mft
     this.base = base
     this.attributes = attributes
   }
@@ -49,7 +49,7 @@ export class NtfsFile {
   /** The content of an attribute; undefined when the file has none such. Throws FormatError (NTFS_RUN_LIST). */
   reader(type: number, name = ''): AttributeReader | undefined {
     const [first, ...rest] = this.find(type, name)
-    return first === undefined ? undefined : new AttributeReader(this.#mft.volume, this.#mft.geometry, [first, ...rest])
+    return first === undefined ? undefined : new AttributeReader(this.mft.volume, this.mft.geometry, [first, ...rest])
   }
 }
 
