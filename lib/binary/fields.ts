@@ -1,12 +1,14 @@
 /** The kinds of field a struct is made of. The kind of quantity picks the kind of field, not its width. */
 import * as layout from 'buffer-layout'
 import { FormatError, hex } from '../errors.ts'
-import { guidFromText, guidToText } from './guid.ts'
+import { guidFromText, guidToText, uuidFromText, uuidToText } from './guid.ts'
 
 export const u8 = layout.u8()
 export const u16 = layout.u16()
 export const u32 = layout.u32()
 export const i8 = layout.s8()
+export const u16be = layout.u16be()
+export const u32be = layout.u32be()
 export const bytes = layout.blob
 export const array = layout.seq
 
@@ -52,11 +54,27 @@ class Big64 extends layout.Layout<bigint> {
   }
 }
 
+class Big64BigEndian extends layout.Layout<bigint> {
+  constructor() {
+    super(8)
+  }
+
+  override decode(source: Buffer, at = 0): bigint {
+    return source.readBigUInt64BE(at)
+  }
+
+  override encode(value: bigint, target: Buffer, at = 0): number {
+    return target.writeBigUInt64BE(value, at) - at
+  }
+}
+
 /** An identifier, a set of bits or a time: all 64 bits matter, none are counted with. */
 export const big64: layout.Layout<bigint> = new Big64()
+export const big64be: layout.Layout<bigint> = new Big64BigEndian()
 
 /** A size, offset or count: 64 bits on disk, here an exact number or a FormatError, never rounded. */
 export const u64 = mapped(big64, exactNumber, BigInt)
+export const u64be = mapped(big64be, exactNumber, BigInt)
 
 /** `value` as a number; a FormatError (NUMBER_TOO_LARGE) above 2^53 - 1, which is 8 PiB. */
 export function exactNumber(value: bigint): number {
@@ -66,6 +84,9 @@ export function exactNumber(value: bigint): number {
 
 /** GUID as Microsoft stores it: the first three groups little-endian, the rest in order. Lower-case text in code. */
 export const guid = mapped(bytes(16), guidToText, guidFromText)
+
+/** The same with all bytes in order, as big-endian formats store it. */
+export const uuid = mapped(bytes(16), uuidToText, uuidFromText)
 
 /** Bytes with no value of their own: signatures and reserved space. They are not part of the decoded value. */
 export class Fixed extends layout.Layout<undefined> {
