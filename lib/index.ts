@@ -35,6 +35,9 @@ export {
   StorageError,
   UnsupportedError,
 } from './errors.ts'
+/** The files in one of the volumes of an image. */
+export type { ReadableVolume } from './extract/choose-volume.ts'
+export { type OpenedFiles, type OpenFilesOptions, openFiles } from './extract/open-files.ts'
 /** Something worth knowing that did not stop the work. */
 export type { Finding } from './finding.ts'
 /** Disks, images and volumes by what they hold. */
@@ -53,6 +56,9 @@ export type { Problem } from './vhdx/rules.ts'
 export type { InspectedField, InspectedStructure } from './vhdx/structure-view.ts'
 /** The disk in an image. */
 export { type BlockStates, VhdxDevice } from './vhdx/vhdx-device.ts'
+/** Files of a volume, and all there is to know of one. */
+export { type Entry, type EntryKind, FileAttribute, type FileTime, type NamedStream } from './volume/entry.ts'
+export type { EntryDetails, Files, FilesOptions, ListOptions, OpenStreamOptions } from './volume/files.ts'
 /** What of a volume is left out, and why. */
 export { LEFT_OUT_REASONS, type LeftOut, type LeftOutReason } from './volume/left-out.ts'
 /** What of a volume has to be copied. */
