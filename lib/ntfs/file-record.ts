@@ -14,6 +14,8 @@ export interface FileRecord {
   readonly base: FileReference | undefined
   readonly linkCount: number
   readonly attributes: readonly Attribute[]
+  /** The whole record, its update sequence put back in place. */
+  readonly bytes: Buffer
   /** Absolute byte on the volume. */
   readonly position: number
 }
@@ -52,6 +54,7 @@ export function decodeFileRecord(record: Buffer, number: number, position: numbe
     base: base.record === 0 && base.sequence === 0 ? undefined : base,
     linkCount: header.linkCount,
     attributes: decodeAttributes(record, start, bytesUsed, position),
+    bytes: record,
     position,
   }
 }

@@ -9,14 +9,19 @@ import type { Mft } from './mft.ts'
 
 export class NtfsFile {
   readonly base: FileRecord
+  /** The base record and those that extend it. */
+  readonly records: readonly FileRecord[]
   /** Those of the base record and of all records that extend it. */
   readonly attributes: readonly Attribute[]
   readonly mft: Mft
 
-  private constructor(mft: Mft, base: FileRecord, attributes: readonly Attribute[]) {
+  private constructor(mft: Mft, base: FileRecord, extensions: readonly FileRecord[]) {
     this.mft = mft
     this.base = base
-    this.attributes = attributes
+    this.records = [base, ...extensions]
+    // A list in an extension record would lead in circles, and is none.
+    const extending = extensions.flatMap(({ attributes }) => attributes.filter(({ type }) => !isList(type)))
+    this.attributes = [...base.attributes, ...extending]
   }
 
   /**
@@ -27,18 +32,17 @@ export class NtfsFile {
     const base = await mft.record(reference)
     if (base.base !== undefined) throw misplaced(base, 'the base record of a file')
     const list = unnamed(base, AttributeType.attributeList)
-    if (list === undefined) return new NtfsFile(mft, base, base.attributes)
+    if (list === undefined) return new NtfsFile(mft, base, [])
     const entries = await readAttributeList(mft.volume, mft.geometry, list)
-    const extensions = new Map(entries.map(entry => [entry.reference.record, entry.reference]))
-    extensions.delete(base.number)
-    const attributes = [...base.attributes]
-    for (const extension of extensions.values()) {
-      const record = await mft.record(extension)
+    const references = new Map(entries.map(entry => [entry.reference.record, entry.reference]))
+    references.delete(base.number)
+    const extensions: FileRecord[] = []
+    for (const reference of references.values()) {
+      const record = await mft.record(reference)
       if (record.base?.record !== base.number) throw misplaced(record, `a part of file ${base.number}, which lists it`)
-      // A list in an extension record would lead in circles, and is none.
-      attributes.push(...record.attributes.filter(({ type }) => type !== AttributeType.attributeList))
+      extensions.push(record)
     }
-    return new NtfsFile(mft, base, attributes)
+    return new NtfsFile(mft, base, extensions)
   }
 
   /** The resident attribute, or the extents, of a type and name. */
@@ -52,6 +56,8 @@ export class NtfsFile {
     return first === undefined ? undefined : new AttributeReader(this.mft.volume, this.mft.geometry, [first, ...rest])
   }
 }
+
+const isList = (type: number) => type === AttributeType.attributeList
 
 const misplaced = ({ number, position, base }: FileRecord, expected: string) =>
   formatError('NTFS_MISPLACED_RECORD', {
