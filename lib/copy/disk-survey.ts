@@ -3,13 +3,13 @@ import { isPowerOfTwo } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, normalizeRanges, type Range, shift, subtractRanges } from '../device/ranges.ts'
 import { SliceDevice } from '../device/slice-device.ts'
+import { type RangeStream, unionRanges } from '../device/union-ranges.ts'
 import { type DiskImageError, FormatError, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { damagedVolume, openVolume } from '../image/open-volume.ts'
 import { type Partition, type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
 import type { LeftOut } from '../volume/left-out.ts'
 import type { Patch, UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
-import { type RangeStream, unionRanges } from './union-ranges.ts'
 
 export interface SurveyOptions extends Pick<UsedSpaceOptions, 'keep' | 'exclude' | 'signal'> {
   /** Copy a volume whole when its file system is damaged, and cut partitions that the disk ends before, instead of throwing. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { unionRanges } from '../../lib/copy/union-ranges.ts'
 import { normalizeRanges, type Range, shift } from '../../lib/device/ranges.ts'
+import { unionRanges } from '../../lib/device/union-ranges.ts'
 
 async function collect(ranges: AsyncIterable<Range>): Promise<Range[]> {
   const all: Range[] = []

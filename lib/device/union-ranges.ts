@@ -1,5 +1,5 @@
 /** Many ordered streams of ranges as one: partitions of a disk, which may overlap when a table is odd. */
-import { mergeTouching, type Range } from '../device/ranges.ts'
+import { mergeTouching, type Range } from './ranges.ts'
 
 /** Ranges in order, all inside `extent`. */
 export interface RangeStream {
