@@ -83,7 +83,7 @@ function dateOf(day: number): Buffer {
 /** `time` as `writeFileTime` writes it. */
 export function formatFileTime(time: FileTime): string {
   const bytes = Buffer.alloc(MAX_FILE_TIME_LENGTH)
-  return bytes.latin1Slice(0, writeFileTime(bytes, 0, time))
+  return bytes.toString('latin1', 0, writeFileTime(bytes, 0, time))
 }
 
 /** For lists that people read: `2026-11-22 17:23:38`, in UTC. */

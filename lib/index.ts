@@ -37,7 +37,21 @@ export {
 } from './errors.ts'
 /** The files in one of the volumes of an image. */
 export type { ReadableVolume } from './extract/choose-volume.ts'
+export { DirectoryWalk } from './extract/directory-walk.ts'
+export { type DiskUsage, type DiskUsageOptions, diskUsage } from './extract/disk-usage.ts'
+export { type FindOptions, findEntries } from './extract/find.ts'
+export {
+  HASH_ALGORITHMS,
+  type HashAlgorithm,
+  type HashOptions,
+  type HashResult,
+  type HashSource,
+  hashContents,
+} from './extract/hash-entries.ts'
+export { type ListedPartition, listPartitions, type PartitionList } from './extract/list-partitions.ts'
 export { type OpenedFiles, type OpenFilesOptions, openFiles } from './extract/open-files.ts'
+export { readContent } from './extract/read-content.ts'
+export { findStream, type StreamPath } from './extract/stream-path.ts'
 /** Something worth knowing that did not stop the work. */
 export type { Finding } from './finding.ts'
 /** Disks, images and volumes by what they hold. */
