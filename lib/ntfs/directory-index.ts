@@ -20,6 +20,9 @@ import type { UpcaseTable } from './upcase.ts'
 export interface DirectoryEntry {
   readonly reference: FileReference
   readonly fileName: FileName
+  /** The $FILE_NAME value, and where it lies on the volume. */
+  readonly key: Buffer
+  readonly position: number
 }
 
 interface NodeEntry {
@@ -117,7 +120,10 @@ export class DirectoryIndex {
   }
 }
 
-/** The entries of the node whose header is at byte `start` of `bytes`, which lie at byte `position` of the volume. */
+/**
+ * The entries of the node whose header is at byte `start` of `bytes`, which lie at byte `position` of the volume. A large
+ * directory has thousands of nodes, so it reads the bytes where they are.
+ */
 function decodeNode(bytes: Buffer, start: number, position: number): NodeEntry[] {
   const { entriesOffset, bytesUsed } = indexNodeHeader.decode(bytes, start, position)
   const end = start + bytesUsed
@@ -126,17 +132,28 @@ function decodeNode(bytes: Buffer, start: number, position: number): NodeEntry[]
   }
   const entries: NodeEntry[] = []
   for (let at = start + entriesOffset; ; ) {
-    const { reference, length, keyLength, flags } = indexEntryHeader.decode(bytes.subarray(0, end), at, position)
+    const left = end - at
+    const hasHeader = left >= indexEntryHeader.size
+    const length = hasHeader ? bytes.readUInt16LE(at + 8) : 0
+    const keyLength = hasHeader ? bytes.readUInt16LE(at + 10) : 0
+    const flags = hasHeader ? bytes[at + 12]! : 0
     const hasSubNode = (flags & IndexEntryFlag.hasSubNode) !== 0
     const least = indexEntryHeader.size + keyLength + (hasSubNode ? 8 : 0)
-    if (length < least || at + length > end) {
-      throw problem(indexEntryHeader.name, position + at, `${least} to ${end - at} bytes long`, `${length} bytes long`)
+    if (length < least || length > left) {
+      throw problem(indexEntryHeader.name, position + at, `${least} to ${left} bytes long`, `${length} bytes long`)
     }
-    const subNode = hasSubNode ? Number(bytes.readBigUInt64LE(at + length - 8)) : undefined
-    if ((flags & IndexEntryFlag.last) !== 0) return [...entries, { entry: undefined, subNode }]
-    const key = at + indexEntryHeader.size
-    const fileName = decodeFileName(bytes.subarray(key, key + keyLength), position + key)
-    entries.push({ entry: { reference, fileName }, subNode })
+    const subNode = hasSubNode
+      ? bytes.readUInt32LE(at + length - 8) + 2 ** 32 * bytes.readUInt32LE(at + length - 4)
+      : undefined
+    if ((flags & IndexEntryFlag.last) !== 0) {
+      entries.push({ entry: undefined, subNode })
+      return entries
+    }
+    const keyAt = at + indexEntryHeader.size
+    const key = bytes.subarray(keyAt, keyAt + keyLength)
+    const reference = { record: bytes.readUIntLE(at, 6), sequence: bytes.readUInt16LE(at + 6) }
+    const fileName = decodeFileName(key, position + keyAt)
+    entries.push({ entry: { reference, fileName, key, position: position + keyAt }, subNode })
     at += length
   }
 }

@@ -22,6 +22,11 @@ export class FileTree {
     return new FileTree(mft, await UpcaseTable.read(table))
   }
 
+  /** For a volume whose $UpCase is damaged: the table that all others have, but for letters younger than it. */
+  static withoutUpcase(mft: Mft): FileTree {
+    return new FileTree(mft, UpcaseTable.ofUnicode())
+  }
+
   /** The index of a directory. Throws FormatError when `reference` is none. */
   async directory(reference: FileReference): Promise<DirectoryIndex> {
     const file = await NtfsFile.open(this.mft, reference)

@@ -1,5 +1,5 @@
 /** The Master File Table: every file record of the volume. spec-notes/ntfs.md, $MFT. */
-import { MiB } from '../binary/size.ts'
+import { KiB, MiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { FormatError, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
@@ -13,6 +13,10 @@ import { type MftPiece, markUnreadable } from './record-scan.ts'
 
 /** Bytes of $MFT that a scan reads at once, and holds twice. */
 const PIECE_SIZE = 2 * MiB
+/** Bytes between records that are read with them, bytes that are read at once for it, and how often at the same time. */
+const MAX_GAP = 32 * KiB
+const MAX_SPAN = 256 * KiB
+const SPANS_AT_ONCE = 8
 /** Bytes of records that are kept decoded. */
 const CACHE_SIZE = 2 * MiB
 /** Copies in $MFTMirr: as many records as fill a cluster, and at least this many. */
@@ -89,6 +93,11 @@ export class Mft {
     }
   }
 
+  /** Where record `number`, which must be below `recordCount`, lies on the volume. */
+  positionOf(number: number): number {
+    return this.#content.positionOf(number * this.geometry.recordSize) ?? 0
+  }
+
   /** Whether $MFTMirr holds a copy of record `number`. */
   isMirrored(number: number): boolean {
     const { clusterSize, recordSize } = this.geometry
@@ -114,6 +123,27 @@ export class Mft {
       }
     } finally {
       await next
+    }
+  }
+
+  /**
+   * The records `numbers`, which rise, in pieces that may hold others as well: what lies close together is read at once.
+   * Numbers beyond the end are passed over.
+   */
+  async *some(numbers: readonly number[], signal?: AbortSignal): AsyncGenerator<MftPiece, void> {
+    const { recordSize } = this.geometry
+    const spans = spansOf(numbers, MAX_GAP / recordSize, MAX_SPAN / recordSize)
+    for (let i = 0; i < spans.length; i += SPANS_AT_ONCE) {
+      signal?.throwIfAborted()
+      const pieces = await Promise.all(
+        spans
+          .slice(i, i + SPANS_AT_ONCE)
+          .map(({ first, count }) => this.#readPiece(first, Buffer.alloc(count * recordSize))),
+      )
+      for (const piece of pieces) {
+        if (piece instanceof Error) throw piece
+        yield piece
+      }
     }
   }
 
@@ -144,4 +174,16 @@ export class Mft {
       await this.#readRecords(offset + half, records.subarray(half))
     }
   }
+}
+
+/** `numbers`, which rise, put together where at most `maxGap` are between two of them, up to `maxCount` in all. */
+function spansOf(numbers: readonly number[], maxGap: number, maxCount: number): { first: number; count: number }[] {
+  const spans: { first: number; count: number }[] = []
+  for (const number of numbers) {
+    const last = spans.at(-1)
+    const count = last === undefined ? 0 : number + 1 - last.first
+    if (last !== undefined && count - last.count <= maxGap + 1 && count <= maxCount) last.count = count
+    else spans.push({ first: number, count: 1 })
+  }
+  return spans
 }

@@ -1,8 +1,8 @@
 /** An NTFS volume. spec-notes/ntfs.md. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { FormatError, UnsupportedError } from '../errors.ts'
+import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import type { Files } from '../volume/files.ts'
+import type { FilesOptions } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import type { Geometry } from './boot-sector.ts'
 import { isDamage } from './damage.ts'
@@ -12,6 +12,7 @@ import { isHibernated } from './hibernation.ts'
 import { whyLogIsNotClean } from './log-file.ts'
 import type { Mft } from './mft.ts'
 import { NtfsFile } from './ntfs-file.ts'
+import { NtfsFiles } from './ntfs-files.ts'
 import { openMft } from './open-mft.ts'
 import { surveyUsedSpace } from './used-space.ts'
 import { readVolumeInformation, type VolumeInformation } from './volume-information.ts'
@@ -83,8 +84,8 @@ export class NtfsVolume implements Volume {
     return await surveyUsedSpace(this.#mft, this.#tree, bitmap, options)
   }
 
-  async openFiles(): Promise<Files> {
-    throw new UnsupportedError('FILES_NOT_READ', 'the files of this volume cannot be read yet: it is NTFS')
+  async openFiles(options: FilesOptions = {}): Promise<NtfsFiles> {
+    return new NtfsFiles(this.#tree ?? FileTree.withoutUpcase(this.#mft), options)
   }
 }
 

@@ -34,6 +34,15 @@ export class UpcaseTable {
     return new UpcaseTable(table)
   }
 
+  /** What JavaScript knows of capitals, where they are one unit. */
+  static ofUnicode(): UpcaseTable {
+    const capital = (unit: number) => {
+      const capitals = String.fromCharCode(unit).toUpperCase()
+      return capitals.length === 1 ? capitals.charCodeAt(0) : unit
+    }
+    return new UpcaseTable(Uint16Array.from({ length: UNITS }, (_, unit) => capital(unit)))
+  }
+
   /**
    * Below 0 when `a` comes before `b` in a directory, above 0 when after, 0 when they differ in case only. Unit by unit,
    * not by letters: no locale, no change of length.

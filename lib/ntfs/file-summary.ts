@@ -1,0 +1,237 @@
+/** What a list shows of a file, gathered from its records where they lie. spec-notes/ntfs.md, File summary. */
+import type { NamedStream } from '../volume/entry.ts'
+import type { Geometry } from './boot-sector.ts'
+import { AttributeType, type FileReference, fileNameHeader, Namespace, RecordFlag } from './format.ts'
+import { HOLE, RunCursor } from './run-list.ts'
+
+/** Whole records in memory, and the same bytes as numbers are read from them fastest. */
+export interface RecordBytes {
+  readonly bytes: Buffer
+  readonly view: DataView
+}
+
+export const recordBytes = (bytes: Buffer): RecordBytes => ({
+  bytes,
+  view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+})
+
+/** Files whose times are kept in one piece of memory. */
+const TIMES_CHUNK = 512
+/** Created, modified, record changed, accessed: as $STANDARD_INFORMATION has them. */
+export const TIMES_PER_FILE = 4
+
+/** Set in the attributes that $FILE_NAME has, for a directory. */
+const DIRECTORY_FLAG = 0x1000_0000
+
+const NO_STREAMS: readonly NamedStream[] = []
+/** The stream that Windows keeps compressed content in, and shows to nobody. spec-notes/ntfs.md, WOF. */
+const WOF_STREAM = 'WofCompressedData'
+
+/**
+ * One file after the other: `begin` with its base record, `add` each record of it, then take what it says. One summary
+ * serves millions of files, so nothing is made but names and what few files have.
+ */
+export class FileSummary {
+  number = 0
+  sequence = 0
+  isDirectory = false
+  /** FILE_ATTRIBUTE bits. */
+  attributes = 0
+  /** Bytes of the unnamed stream. */
+  size = 0
+  /** Bytes of the clusters of all streams. */
+  allocatedSize = 0
+  streams: readonly NamedStream[] = NO_STREAMS
+  /** The names that are no short ones, with the directory that each is in. */
+  readonly names: string[] = []
+  readonly parents: number[] = []
+  readonly parentSequences: number[] = []
+  /** Attribute flags of the unnamed stream. */
+  dataFlags = 0
+  /** The value of the reparse point. Lies in the record: look at it before the next one is begun. */
+  reparsePoint: Buffer | undefined
+  /** Whether more of it lies elsewhere: it has an attribute list, or a reparse point outside of its record. */
+  isPartial = false
+  /** What is wrong with its attributes; those before it count. */
+  problem: string | undefined
+  /** Four times of this file from `timesAt`, which stay as they are. */
+  times = new BigUint64Array(0)
+  timesAt = 0
+  readonly #recordSize: number
+  readonly #clusterSize: number
+  readonly #cursor: RunCursor
+  #firstLcn = HOLE
+  #firstLcnOfWof = HOLE
+  /** Of the unnamed stream; below 0 where it is not non-resident. */
+  #dataClusters = -1
+
+  constructor({ recordSize, clusterSize, clusterCount }: Geometry) {
+    this.#recordSize = recordSize
+    this.#clusterSize = clusterSize
+    this.#cursor = new RunCursor(clusterCount)
+  }
+
+  /** Byte of the volume where the content begins; undefined where it has no clusters. */
+  get position(): number | undefined {
+    const lcn = this.#firstLcn === HOLE ? this.#firstLcnOfWof : this.#firstLcn
+    return lcn === HOLE ? undefined : lcn * this.#clusterSize
+  }
+
+  /** Whether the unnamed stream is neither in the record nor in any cluster. */
+  get isHole(): boolean {
+    return this.#dataClusters === 0
+  }
+
+  /** Begins the file whose record `number` is at `at`. False when that extends another, which alone lists it. */
+  begin({ view }: RecordBytes, at: number, number: number): boolean {
+    if (view.getUint32(at + 0x20, true) !== 0 || view.getUint32(at + 0x24, true) !== 0) return false
+    this.#reset()
+    this.number = number
+    this.sequence = view.getUint16(at + 0x10, true)
+    this.isDirectory = (view.getUint16(at + 0x16, true) & RecordFlag.directory) !== 0
+    return true
+  }
+
+  #reset(): void {
+    this.attributes = 0
+    this.size = 0
+    this.allocatedSize = 0
+    this.streams = NO_STREAMS
+    this.names.length = 0
+    this.parents.length = 0
+    this.parentSequences.length = 0
+    this.dataFlags = 0
+    this.#dataClusters = -1
+    this.reparsePoint = undefined
+    this.isPartial = false
+    this.problem = undefined
+    this.#firstLcn = HOLE
+    this.#firstLcnOfWof = HOLE
+    this.timesAt += TIMES_PER_FILE
+    if (this.timesAt >= this.times.length) {
+      this.times = new BigUint64Array(TIMES_CHUNK * TIMES_PER_FILE)
+      this.timesAt = 0
+    }
+  }
+
+  /** Takes what a directory says of a file, where its record does not tell. `value`: a $FILE_NAME, whose copies may be old. */
+  beginFromName({ record, sequence }: FileReference, value: Buffer, position: number): void {
+    const name = fileNameHeader.decode(value, 0, position)
+    this.#reset()
+    this.number = record
+    this.sequence = sequence
+    this.isDirectory = (name.attributes & DIRECTORY_FLAG) !== 0
+    this.attributes = name.attributes
+    this.size = Number(BigInt.asIntN(64, name.dataSize))
+    this.allocatedSize = Number(BigInt.asIntN(64, name.allocatedSize))
+    const { created, modified, recordChanged, accessed } = name
+    this.times.set([created, modified, recordChanged, accessed], this.timesAt)
+  }
+
+  /** Adds what the record at `at` says. Millions of records pass here, so it reads the bytes where they are. */
+  add(records: RecordBytes, at: number): void {
+    const { view } = records
+    const end = at + Math.min(view.getUint32(at + 0x18, true), this.#recordSize)
+    for (let attribute = at + view.getUint16(at + 0x14, true); attribute + 16 <= end; ) {
+      const type = view.getUint32(attribute, true)
+      if (type === AttributeType.end) return
+      const length = view.getUint32(attribute + 4, true)
+      const isResident = view.getUint8(attribute + 8) === 0
+      if (length % 8 !== 0 || length < (isResident ? 24 : 64) || attribute + length > end) {
+        this.problem = `an attribute of ${length} bytes at byte ${attribute - at}`
+        return
+      }
+      const next = attribute + length
+      if (type === AttributeType.data && !isResident) this.#addExtent(records, attribute, next)
+      else if (type === AttributeType.attributeList) this.isPartial = true
+      else if (!isResident) this.isPartial ||= type === AttributeType.reparsePoint
+      else if (!this.#addResident(records, attribute, next, type)) {
+        this.problem = `a value that goes over its attribute at byte ${attribute - at}`
+      }
+      attribute = next
+    }
+  }
+
+  #addResident(records: RecordBytes, attribute: number, next: number, type: number): boolean {
+    const { view } = records
+    const length = view.getUint32(attribute + 0x10, true)
+    const value = attribute + view.getUint16(attribute + 0x14, true)
+    const end = value + length
+    if (end > next) return false
+    if (type === AttributeType.standardInformation && length >= 0x30) {
+      for (let i = 0; i < TIMES_PER_FILE; i++) {
+        this.times[this.timesAt + i] = view.getBigUint64(value + 8 * i, true)
+      }
+      this.attributes = view.getUint32(value + 0x20, true)
+    } else if (type === AttributeType.fileName) {
+      return this.#addName(records, value, end)
+    } else if (type === AttributeType.data) {
+      const name = nameOf(records, attribute, next)
+      if (name !== '') this.#addStream(name, length)
+      else this.size = length
+    } else if (type === AttributeType.reparsePoint) {
+      this.reparsePoint = records.bytes.subarray(value, end)
+    }
+    return true
+  }
+
+  #addName({ bytes, view }: RecordBytes, value: number, end: number): boolean {
+    const name = value + 66
+    if (name > end) return false
+    const nameEnd = name + 2 * view.getUint8(value + 0x40)
+    if (nameEnd > end || nameEnd === name) return false
+    if (view.getUint8(value + 0x41) === Namespace.dos) return true
+    this.parents.push(view.getUint32(value, true) + view.getUint16(value + 4, true) * 2 ** 32)
+    this.parentSequences.push(view.getUint16(value + 6, true))
+    this.names.push(bytes.toString('utf16le', name, nameEnd))
+    return true
+  }
+
+  #addStream(name: string, size: number): void {
+    if (this.streams === NO_STREAMS) this.streams = [{ name, size }]
+    else (this.streams as NamedStream[]).push({ name, size })
+  }
+
+  /** An extent of $DATA: the sizes are those of the first, clusters have all of them. */
+  #addExtent(records: RecordBytes, attribute: number, next: number): void {
+    const { bytes, view } = records
+    const name = nameOf(records, attribute, next)
+    const lowestVcn = signed64(view, attribute + 0x10)
+    if (lowestVcn === 0) {
+      const size = signed64(view, attribute + 0x30)
+      if (!(size >= 0 && Number.isSafeInteger(size))) this.problem = `a stream of ${size} bytes`
+      else if (name !== '') this.#addStream(name, size)
+      else {
+        this.size = size
+        this.dataFlags = view.getUint16(attribute + 0xc, true)
+      }
+    }
+    const cursor = this.#cursor
+    let firstLcn = HOLE
+    let clusters = 0
+    cursor.begin(bytes, attribute + view.getUint16(attribute + 0x20, true), next, lowestVcn)
+    while (cursor.next()) {
+      if (cursor.lcn === HOLE) continue
+      if (clusters === 0) firstLcn = cursor.lcn
+      clusters += cursor.length
+    }
+    this.allocatedSize += clusters * this.#clusterSize
+    if (cursor.problem !== undefined) this.problem = cursor.problem
+    else if (cursor.end !== signed64(view, attribute + 0x18) + 1) this.problem = 'a runlist of the wrong length'
+    if (name === '') this.#dataClusters = Math.max(0, this.#dataClusters) + clusters
+    if (lowestVcn !== 0) return
+    if (name === '') this.#firstLcn = firstLcn
+    else if (name === WOF_STREAM) this.#firstLcnOfWof = firstLcn
+  }
+}
+
+/** The name of the attribute; '' where it goes over its end. */
+function nameOf({ bytes, view }: RecordBytes, attribute: number, next: number): string {
+  const length = view.getUint8(attribute + 9)
+  if (length === 0) return ''
+  const start = attribute + view.getUint16(attribute + 0xa, true)
+  return start + 2 * length > next ? '' : bytes.toString('utf16le', start, start + 2 * length)
+}
+
+/** Rounded above 2^53, and then of no use as a size or a VCN. */
+const signed64 = (view: DataView, at: number) => view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)

@@ -1,0 +1,121 @@
+/** The files of an NTFS volume. spec-notes/ntfs.md, Files. */
+import type { BlockDevice } from '../device/block-device.ts'
+import { NotFoundError, UnsupportedError } from '../errors.ts'
+import type { Finding } from '../finding.ts'
+import type { Entry } from '../volume/entry.ts'
+import type { EntryDetails, Files, FilesOptions, ListOptions, OpenStreamOptions } from '../volume/files.ts'
+import { openContent } from './content.ts'
+import { isDamage } from './damage.ts'
+import { type DirectoryEntry, DirectoryIndex } from './directory-index.ts'
+import { EntryReader, placeIn } from './entry-reader.ts'
+import { isShortName } from './file-name.ts'
+import type { FileTree } from './file-tree.ts'
+import { SystemRecord } from './format.ts'
+import type { Mft } from './mft.ts'
+import type { NtfsEntry } from './ntfs-entry.ts'
+import { NtfsFile } from './ntfs-file.ts'
+
+/** Entries that are read and handed on together. */
+const BATCH = 1024
+
+/** Open one with `NtfsVolume.openFiles`. */
+export class NtfsFiles implements Files {
+  readonly findings: Finding[] = []
+  readonly #mft: Mft
+  readonly #tree: FileTree
+  readonly #reader: EntryReader
+
+  constructor(tree: FileTree, { leftOut = [] }: FilesOptions) {
+    this.#mft = tree.mft
+    this.#tree = tree
+    this.#reader = new EntryReader(tree.mft, leftOut)
+  }
+
+  async stat(path: string): Promise<NtfsEntry> {
+    let entry = await this.#reader.root()
+    for (const name of namesOf(path)) {
+      const index = await this.#indexOf(entry)
+      const found = await index.find(name)
+      if (found === undefined) throw missing(entry, name)
+      entry = await this.#reader.read(found, placeIn(entry))
+    }
+    return entry
+  }
+
+  async *list(directory: Entry, options: ListOptions = {}): AsyncGenerator<NtfsEntry, void> {
+    for await (const batch of this.#batches(directory as NtfsEntry, options)) yield* batch
+  }
+
+  async *scan(directory?: Entry, options: ListOptions = {}): AsyncGenerator<readonly NtfsEntry[], void> {
+    const open = [(directory as NtfsEntry | undefined) ?? (await this.#reader.root())]
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      for await (const batch of this.#batches(next, options)) {
+        open.push(...batch.filter(({ kind, error }) => kind === 'directory' && error === undefined))
+        yield batch
+      }
+    }
+  }
+
+  async open(entry: Entry, stream = '', options: OpenStreamOptions = {}): Promise<BlockDevice> {
+    const { reference, record, path, kind, attributes } = entry as NtfsEntry
+    if (kind !== 'file' && stream === '') throw new NotFoundError('NOT_A_FILE', `${path} is a ${kind}`, { path, kind })
+    const file = await NtfsFile.open(this.#mft, reference)
+    const leftOut = this.#reader.leftOut(record, path)
+    return await openContent(file, stream, { ...options, leftOut, fileAttributes: attributes })
+  }
+
+  async details(): Promise<EntryDetails> {
+    throw new UnsupportedError('DETAILS_NOT_READ', 'not yet')
+  }
+
+  /** What is in a directory, in its order. Throws what `list` throws. */
+  async *#batches(directory: NtfsEntry, { system, signal }: ListOptions): AsyncGenerator<NtfsEntry[], void> {
+    const hides = !system && !directory.isSystem
+    let names: DirectoryEntry[] = []
+    const index = await this.#indexOf(directory)
+    for await (const entry of index.entries()) {
+      if (isShortName(entry.fileName) || entry.reference.record === directory.record) continue
+      if (hides && entry.reference.record < SystemRecord.firstUser) continue
+      if (names.push(entry) < BATCH) continue
+      signal?.throwIfAborted()
+      yield await this.#readAll(names, directory)
+      names = []
+    }
+    if (names.length > 0) yield await this.#readAll(names, directory)
+  }
+
+  async #readAll(names: readonly DirectoryEntry[], directory: NtfsEntry): Promise<NtfsEntry[]> {
+    const place = placeIn(directory)
+    const entries: NtfsEntry[] = []
+    for (const [i, entry] of (await this.#reader.readMany(names, place)).entries()) {
+      try {
+        entries.push(entry ?? (await this.#reader.read(names[i]!, place)))
+      } catch (error) {
+        if (!isDamage(error)) throw error
+        const path = `${place.folder}/${names[i]!.fileName.name}`
+        this.findings.push({
+          code: 'NTFS_NAME_LEADS_NOWHERE',
+          message: `${path} is passed over: ${error.message}`,
+          details: { path },
+        })
+      }
+    }
+    return entries
+  }
+
+  async #indexOf(directory: NtfsEntry): Promise<DirectoryIndex> {
+    const { reference, path, kind } = directory
+    const file = await NtfsFile.open(this.#mft, reference)
+    if (!file.base.directory) throw new NotFoundError('NOT_A_DIRECTORY', `${path} is a ${kind}`, { path, kind })
+    return new DirectoryIndex(file, this.#mft.geometry.clusterSize, this.#tree.upcase)
+  }
+}
+
+/** The names of a path, with '/' or, where there is none, with '\' between them. */
+const namesOf = (path: string) =>
+  path.split(path.includes('/') ? '/' : '\\').filter(name => name !== '' && name !== '.')
+
+function missing(directory: NtfsEntry, name: string): NotFoundError {
+  const message = `there is no '${name}' in ${directory.path}`
+  return new NotFoundError('NO_SUCH_FILE', message, { name, directory: directory.path })
+}

@@ -1,0 +1,43 @@
+/** Files by name: what independent tools found in real volumes is found here, to the byte. */
+import { createHash } from 'node:crypto'
+import { expect } from 'vitest'
+import type { BlockDevice } from '../../lib/device/block-device.ts'
+import { FileDevice } from '../../lib/device/file-device.ts'
+import { SliceDevice } from '../../lib/device/slice-device.ts'
+import { NtfsVolume } from '../../lib/ntfs/ntfs-volume.ts'
+import { type ExpectedFile, testEachImage } from '../helpers/corpus.ts'
+
+testEachImage('ntfs', async image => {
+  await using disk = await FileDevice.open(await image.unpack())
+  for (const { startSector, sectors, files, dirs } of image.expected().partitions) {
+    const volume = await NtfsVolume.open(new SliceDevice(disk, { offset: startSector * 512, length: sectors * 512 }))
+    const found = await volume.openFiles()
+    for (const expected of files!.filter(file => !isOrphan(file))) {
+      const [path, stream] = expected.path.split(':', 2) as [string, string?]
+      const entry = await found.stat(path)
+      const content = await found.open(entry, stream)
+      const size = stream === undefined ? entry.size : entry.streams.find(({ name }) => name === stream)?.size
+      expect({ path: expected.path, size, sha256: await sha256(content) }).toEqual({
+        path: expected.path,
+        size: expected.size,
+        sha256: expected.sha256,
+      })
+    }
+    for (const path of dirs!) expect((await found.stat(path)).kind).toBe('directory')
+    expect(found.findings).toEqual([])
+  }
+})
+
+/** Whether the file has a record that names its directory, but the directory does not have its name. */
+const isOrphan = (file: ExpectedFile & { ntfs3g?: string }) => file.ntfs3g?.startsWith('absent')
+
+async function sha256(content: BlockDevice): Promise<string> {
+  const hash = createHash('sha256')
+  const piece = Buffer.alloc(1024 ** 2)
+  for (let at = 0; at < content.size; at += piece.length) {
+    const part = piece.subarray(0, Math.min(piece.length, content.size - at))
+    await content.read(at, part)
+    hash.update(part)
+  }
+  return hash.digest('hex')
+}
