@@ -1,72 +1,60 @@
 /**
- * npm run fuzz: damages the samples and images of them, case after case, and reads what is left. Each case has to end
- * with an answer that keeps its promises or with a DiskImageError: soon, and without much memory. A case is made from
- * its number alone, so that `npm run fuzz -- --from N --count 1` does it again. Runs until stopped, or --count times.
+ * npm run fuzz -- --minutes N --seed S [--cases N] [--target ntfs,vhdx] | --replay FILE
+ *
+ * Damages small valid inputs of every format and does with them all that the library can do. Each case has to end with the
+ * right bytes or with an error of ours: soon, and without much memory. A case is made from the seed and its number alone.
+ * Findings are made small, shown, and written to test/.cache/fuzz, from where `--replay` does one again.
  */
-import { fork } from 'node:child_process'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { loadSubjects, runCase } from './cases.ts'
-
-/** Much longer than any case takes. */
-const HANG = 30_000
-const MEMORY = 400 * 1024 ** 2
+import { Campaign } from './campaign.ts'
+import { readFinding, unpackInput } from './findings.ts'
+import { Observer } from './observer.ts'
+import { describeCampaign, describeFinding } from './report.ts'
+import { targets } from './targets/all.ts'
 
 const { values } = parseArgs({
   options: {
-    from: { type: 'string', default: '0' },
-    count: { type: 'string', default: 'Infinity' },
-    child: { type: 'boolean', default: false },
+    minutes: { type: 'string' },
+    cases: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    target: { type: 'string', default: targets.map(({ name }) => name).join(',') },
+    replay: { type: 'string' },
   },
 })
-const [from, count] = [Number(values.from), Number(values.count)]
-if (values.child) await work()
-else watch()
+await (values.replay === undefined ? fuzz() : replay(values.replay))
 
-/** Runs the cases in a process of its own, which can be stopped when one of them hangs. */
-function watch(): void {
-  const child = fork(import.meta.filename, [...process.argv.slice(2), '--child'])
-  let current = from
-  let alarm = setTimeout(() => {}, 0)
-  const outcomes = new Map<string, number>()
-  const report = () => {
-    console.log(`${current - from} cases`)
-    for (const [outcome, times] of [...outcomes].sort((a, b) => b[1] - a[1]))
-      console.log(`${String(times).padStart(9)}  ${outcome}`)
-  }
-  child.on('message', ({ number, outcome }: { number: number; outcome: string }) => {
-    current = number + 1
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
-    clearTimeout(alarm)
-    alarm = setTimeout(() => {
-      child.kill('SIGKILL')
-      console.error(`FAILED: case ${current} hangs`)
-      process.exitCode = 1
-    }, HANG)
-    if (current % 1000 === 0) report()
+async function fuzz(): Promise<void> {
+  const { minutes, cases, seed, target } = values
+  const campaign = new Campaign({
+    module: join(import.meta.dirname, 'targets/all.ts'),
+    targets: target.split(',').map(targetNamed),
+    seed,
+    ...(minutes !== undefined && { time: Number(minutes) * 60_000 }),
+    ...(cases !== undefined && { cases: Number(cases) }),
+    onFinding: finding => console.log(describeFinding(finding)),
   })
-  child.on('exit', exitCode => {
-    clearTimeout(alarm)
-    report()
-    if (exitCode !== 0) process.exitCode = 1
-  })
+  const start = Date.now()
+  await campaign.run()
+  console.log(describeCampaign(campaign))
+  console.log(`seed ${seed}, ${((Date.now() - start) / 60_000).toFixed(1)} minutes`)
+  if (campaign.findings.length > 0) process.exitCode = 1
 }
 
-async function work(): Promise<void> {
-  const subjects = await loadSubjects()
-  process.send!({ number: from - 1, outcome: 'started' })
-  const start = process.memoryUsage().rss
-  for (let number = from; number < from + count; number++) {
-    try {
-      const outcome = await runCase(subjects, number)
-      const grown = process.memoryUsage().rss - start
-      if (grown > MEMORY) throw new Error(`${outcome}: the process has grown by ${grown} bytes`)
-      process.send!({ number, outcome })
-    } catch (error) {
-      console.error(`FAILED: case ${number}`, error)
-      process.exit(1)
-    }
-    // Lets the message out before the next case, which may hang.
-    await new Promise(resolve => setImmediate(resolve))
-  }
-  process.disconnect()
+/** In this process, where a debugger reaches it. */
+async function replay(path: string): Promise<void> {
+  const found = readFinding(path)
+  const target = targetNamed(found.target)
+  const seed = (await target.load()).find(({ name }) => name === found.seed)
+  if (seed === undefined) throw new Error(`${found.target} has no seed '${found.seed}' any more`)
+  const observer = new Observer()
+  await target.exercise(unpackInput(found.input), observer, seed)
+  console.log('nothing is wrong any more:', Object.fromEntries(observer.codes))
+}
+
+function targetNamed(name: string) {
+  const target = targets.find(target => target.name === name)
+  if (target === undefined)
+    throw new Error(`there is no target '${name}'; there are ${targets.map(({ name }) => name)}`)
+  return target
 }

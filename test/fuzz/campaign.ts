@@ -1,0 +1,129 @@
+/** Runs targets in turn until the time is up, keeps count, and makes each finding small. */
+import { inputOf, makeCase } from './case.ts'
+import { packInput, saveFinding, signatureOf } from './findings.ts'
+import type { CaseResult, WrittenCase } from './messages.ts'
+import type { Seed, Target } from './target.ts'
+import { WorkerProcess } from './worker-process.ts'
+
+/** Cases of one target before the next has its turn. */
+const TURN = 200
+
+export interface CampaignOptions {
+  /** Path of the module that has `targets`, for the worker. */
+  readonly module: string
+  readonly targets: readonly Target[]
+  readonly seed: string
+  /** Milliseconds after which no turn begins. */
+  readonly time?: number
+  /** How many cases of each target at most. */
+  readonly cases?: number
+  readonly patience?: number
+  /** Told of each finding when it is written. */
+  readonly onFinding?: (finding: Finding) => void
+}
+
+export interface Finding {
+  readonly target: string
+  readonly number: number
+  readonly failure: string
+  readonly smallest: WrittenCase
+  readonly path: string
+}
+
+/** What came of the cases of one target. */
+export class Tally {
+  cases = 0
+  /** Milliseconds on the clock. */
+  time = 0
+  /** The longest case, milliseconds of processor time. */
+  slowest = 0
+  /** The most that a case took, in bytes. */
+  memory = 0
+  /** In how many cases each code came. */
+  readonly codes = new Map<string, number>()
+
+  add({ codes, time, memory }: CaseResult): void {
+    this.cases++
+    this.slowest = Math.max(this.slowest, time)
+    this.memory = Math.max(this.memory, memory)
+    for (const [code] of codes) this.codes.set(code, (this.codes.get(code) ?? 0) + 1)
+  }
+}
+
+export class Campaign {
+  readonly tallies = new Map<string, Tally>()
+  readonly findings: Finding[] = []
+  /** How often each kind of failure came, by signature. */
+  readonly failures = new Map<string, number>()
+  readonly #options: CampaignOptions
+  readonly #worker: WorkerProcess
+  readonly #seeds = new Map<Target, readonly Seed[]>()
+
+  constructor(options: CampaignOptions) {
+    this.#options = options
+    this.#worker = new WorkerProcess(options.module, options.patience)
+  }
+
+  async run(): Promise<void> {
+    const { targets, time = Infinity, cases = Infinity } = this.#options
+    const end = Date.now() + time
+    try {
+      for (let from = 0; from < cases && Date.now() < end; from += TURN) {
+        for (const target of targets) {
+          if (Date.now() < end) await this.#turn(target, from, Math.min(from + TURN, cases))
+        }
+      }
+    } finally {
+      this.#worker.close()
+    }
+  }
+
+  async #turn(target: Target, from: number, end: number): Promise<void> {
+    const tally = this.tallies.get(target.name) ?? new Tally()
+    this.tallies.set(target.name, tally)
+    const start = Date.now()
+    const failed: CaseResult[] = []
+    for (let next = from; next < end; ) {
+      const order = { target: target.name, seed: this.#options.seed, from: next, count: end - next }
+      await this.#worker.run(order, result => {
+        tally.add(result)
+        if (result.failure !== undefined) failed.push(result)
+        next = result.number + 1
+      })
+    }
+    tally.time += Date.now() - start
+    for (const { number, failure } of failed) await this.#found(target, number, failure!)
+  }
+
+  async #found(target: Target, number: number, failure: string): Promise<void> {
+    const signature = signatureOf(target.name, failure)
+    const times = (this.failures.get(signature) ?? 0) + 1
+    this.failures.set(signature, times)
+    if (times > 1) return
+    const seeds = this.#seeds.get(target) ?? (await target.load())
+    this.#seeds.set(target, seeds)
+    const made = makeCase(target, seeds, this.#options.seed, number)
+    const smallest = await this.#smallest(target, { ...made, seed: made.seed.name }, signature)
+    const input = inputOf(target, { ...smallest, seed: made.seed })
+    const found = { target: target.name, runSeed: this.#options.seed, number, failure, ...smallest }
+    const path = saveFinding({ ...found, input: packInput(input) })
+    const finding = { target: target.name, number, failure, smallest, path }
+    this.findings.push(finding)
+    this.#options.onFinding?.(finding)
+  }
+
+  /** Without each change that is not needed, tried one after the other. */
+  async #smallest(target: Target, found: WrittenCase, signature: string): Promise<WrittenCase> {
+    let smallest = found
+    for (let i = found.mutations.length - 1; i >= 0 && smallest.mutations.length > 1; i--) {
+      const explicit = { ...smallest, mutations: smallest.mutations.filter((_, at) => at !== i) }
+      const order = { target: target.name, seed: this.#options.seed, from: 0, count: 1, explicit }
+      let failure: string | undefined
+      await this.#worker.run(order, result => {
+        failure = result.failure
+      })
+      if (failure !== undefined && signatureOf(target.name, failure) === signature) smallest = explicit
+    }
+    return smallest
+  }
+}
