@@ -54,12 +54,19 @@ export { readContent } from './extract/read-content.ts'
 export { findStream, type StreamPath } from './extract/stream-path.ts'
 /** Something worth knowing that did not stop the work. */
 export type { Finding } from './finding.ts'
+/** An image and its parents. */
+export type { ChainImage, ParentLink } from './image/chain-image.ts'
+export { type ImageChain, readChain } from './image/open-chain.ts'
 /** Disks, images and volumes by what they hold. */
 export { type OpenDiskOptions, type OpenedDisk, openDisk } from './image/open-disk.ts'
+export { type ImageFormat, type OpenedImage, type OpenImageOptions, openImageIn } from './image/open-image.ts'
 export { openVolume } from './image/open-volume.ts'
+export type { ParentOptions } from './image/parent-search.ts'
 /** The partitions of a disk. */
 export type { Partition, PartitionTable } from './partition/partition.ts'
 export { readPartitionTable } from './partition/partition-table.ts'
+/** The disk in an older image. */
+export { VhdDevice, type VhdOpenOptions } from './vhd/vhd-device.ts'
 /** Where on its disk an image has blocks. */
 export { type BlockMap, mapBlocks } from './vhdx/block-map.ts'
 /** Whether an image keeps every rule of its format. */

@@ -18,7 +18,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   fat: ['errors', 'binary', 'device', 'volume'],
   exfat: ['errors', 'binary', 'device', 'volume'],
   image: ['errors', 'binary', 'device', 'volume', 'vhdx', 'vhd', 'partition', 'ntfs', 'fat', 'exfat'],
-  copy: ['errors', 'binary', 'device', 'volume', 'vhdx', 'partition', 'image', 'platform'],
+  copy: ['errors', 'binary', 'device', 'volume', 'vhdx', 'vhd', 'partition', 'image', 'platform'],
   extract: ['errors', 'binary', 'device', 'volume', 'partition', 'image', 'copy', 'platform'],
   platform: ['errors', 'device'],
   index: [

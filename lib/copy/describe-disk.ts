@@ -1,7 +1,10 @@
 /** What a disk or an image is and holds, for `vhdx info`. */
 import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { openDisk } from '../image/open-disk.ts'
+import type { ChainImage } from '../image/chain-image.ts'
+import { type OpenDiskOptions, type OpenedDisk, openDisk } from '../image/open-disk.ts'
+import type { ImageFormat } from '../image/open-image.ts'
+import { VhdDevice } from '../vhd/vhd-device.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import { surveyDisk } from './disk-survey.ts'
 import { type Manifest, type ManifestPartition, manifestPartition } from './manifest.ts'
@@ -10,32 +13,41 @@ import { readManifest } from './read-manifest.ts'
 /** All sizes are bytes; null where the format has no such thing. */
 export interface DiskDescription {
   readonly path: string
-  readonly format: 'vhdx' | 'raw'
-  /** 'dynamic' or 'fixed'; a raw disk is fixed. */
-  readonly type: 'dynamic' | 'fixed'
+  readonly format: ImageFormat
+  /** A raw disk is fixed. */
+  readonly type: ChainImage['type']
   readonly virtualSize: number
   readonly blockSize: number | null
   readonly logicalSectorSize: number
   readonly physicalSectorSize: number
   readonly fileSize: number
   readonly allocatedBlocks: number | null
+  /** VHDX only. */
   readonly virtualDiskId: string | null
+  /** VHDX only. */
   readonly dataWriteGuid: string | null
+  /** VHD only. */
+  readonly uniqueId: string | null
   readonly creator: string | null
   /** 'clean': nothing to replay. */
   readonly log: 'clean' | null
+  /** The image and its parents, down to the one that has none; empty for a raw disk. */
+  readonly chain: readonly DescribedImage[]
   readonly partitionTable: { readonly type: string; readonly diskId: string | null }
   readonly partitions: readonly ManifestPartition[]
   readonly findings: readonly Finding[]
   readonly manifest: Manifest | null
 }
 
+/** An image of a chain. */
+export type DescribedImage = Pick<ChainImage, 'path' | 'format' | 'type' | 'id' | 'fileSize'>
+
 /** Opens the image or disk at `path` and looks at all it holds. Damaged file systems and manifests are findings. Throws what opening throws. */
-export async function describeDisk(path: string): Promise<DiskDescription> {
-  await using opened = await openDisk(path)
-  const { disk, file, format } = opened
+export async function describeDisk(path: string, options: OpenDiskOptions = {}): Promise<DiskDescription> {
+  await using opened = await openDisk(path, options)
+  const { disk, file, format, chain } = opened
   const survey = await surveyDisk(disk, { copyDamagedWhole: true })
-  const findings = [...(disk instanceof VhdxDevice ? disk.findings : []), ...survey.hazards, ...survey.findings]
+  const findings = [...opened.findings, ...survey.hazards, ...survey.findings]
   const manifest = await readManifest(disk).catch(error => {
     // An image is worth describing whatever somebody wrote into its manifest.
     if (!(error instanceof FormatError)) throw error
@@ -45,7 +57,9 @@ export async function describeDisk(path: string): Promise<DiskDescription> {
   return {
     path,
     format,
-    ...(disk instanceof VhdxDevice ? await vhdxFacts(disk) : RAW_FACTS),
+    ...RAW_FACTS,
+    ...(await imageFacts(opened)),
+    chain: chain.map(({ path, format, type, id, fileSize }) => ({ path, format, type, id, fileSize })),
     virtualSize: disk.size,
     logicalSectorSize: disk.sectorSize,
     physicalSectorSize: disk.physicalSectorSize,
@@ -63,14 +77,25 @@ const RAW_FACTS = {
   allocatedBlocks: null,
   virtualDiskId: null,
   dataWriteGuid: null,
+  uniqueId: null,
   creator: null,
   log: null,
 } as const
 
+/** What there is to say of an image beside the disk in it. */
+async function imageFacts({ disk, chain }: OpenedDisk): Promise<Partial<DiskDescription>> {
+  const [image] = chain
+  if (image === undefined) return {}
+  if (disk instanceof VhdDevice) {
+    const { blockSize = null, uniqueId, creator } = disk
+    return { type: image.type, blockSize, allocatedBlocks: (await disk.allocatedBlocks()) ?? null, uniqueId, creator }
+  }
+  return disk instanceof VhdxDevice ? { type: image.type, ...(await vhdxFacts(disk)) } : {}
+}
+
 async function vhdxFacts(image: VhdxDevice) {
-  const { blockSize, virtualDiskId, leaveBlocksAllocated } = image.metadata
+  const { blockSize, virtualDiskId } = image.metadata
   return {
-    type: leaveBlocksAllocated ? ('fixed' as const) : ('dynamic' as const),
     blockSize,
     allocatedBlocks: await image.allocatedBlocks(),
     virtualDiskId,

@@ -25,7 +25,7 @@ export class Bat {
   /** The table of `blockCount` blocks at byte `offset` of `file`, in which all of it lies. Nothing is read yet. */
   constructor(file: BlockDevice, offset: number, blockCount: number) {
     this.#file = file
-    this.#cache = new CachedDevice(file, { capacity: 4 * MiB })
+    this.#cache = new CachedDevice(file, { capacity: MiB })
     this.#offset = offset
     this.#blockCount = blockCount
   }

@@ -1,5 +1,5 @@
 /** The disk in a VHD file. */
-import { KiB, MiB } from '../binary/size.ts'
+import { KiB } from '../binary/size.ts'
 import { BlockDevice } from '../device/block-device.ts'
 import { CachedDevice } from '../device/cached-device.ts'
 import { endOf, intersect, mergeTouching, type Range } from '../device/ranges.ts'
@@ -7,7 +7,7 @@ import { formatError, hex, ReadOnlyError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { Bat } from './bat.ts'
 import { creatorOf, dateOf } from './footer.ts'
-import { BAT_ENTRY_SIZE, footer, SECTOR_SIZE, type VhdType } from './format.ts'
+import { BAT_ENTRY_SIZE, dynamicHeader, footer, SECTOR_SIZE, type VhdType } from './format.ts'
 import { bitmapLength, sectorRuns } from './layout.ts'
 import type { VhdParent } from './parent-locator.ts'
 import { readVhdStructures, type VhdStructures } from './structures.ts'
@@ -146,11 +146,11 @@ class Blocks {
     this.bat = new Bat(file, header.tableOffset, blockCount)
     this.blockSize = blockSize
     this.#bitmapLength = bitmapLength(blockSize)
-    this.#bitmaps = new CachedDevice(file, { chunkSize: 4 * KiB, capacity: MiB })
+    this.#bitmaps = new CachedDevice(file, { chunkSize: 4 * KiB, capacity: 256 * KiB })
     this.#end = end
     this.#areas = [
       { name: 'copy of the footer', offset: 0, length: footer.size },
-      { name: 'dynamic disk header', offset: position, length: 1024 },
+      { name: 'dynamic disk header', offset: position, length: dynamicHeader.size },
       { name: 'block allocation table', offset: header.tableOffset, length: blockCount * BAT_ENTRY_SIZE },
     ]
   }

@@ -8,6 +8,8 @@ export interface ParentLocator {
   readonly entries: ReadonlyMap<string, string>
   /** The DataWriteGuid the parent must have, lower-case without braces. */
   readonly linkage: string | undefined
+  /** Another one that will do: there only while the child is merged into its parent. */
+  readonly linkage2: string | undefined
   /** Where to look, in the order of the specification: relative to this file, by volume, absolute. */
   readonly paths: readonly string[]
 }
@@ -72,7 +74,7 @@ export function readParentLocator(reader: StructureReader, bytes: Buffer, positi
   if (paths.length === 0) {
     report('PARENT_PATHS', { expected: `naming the parent by one of ${PATH_KEYS.join(', ')}`, actual: 'without any' })
   }
-  return { entries, linkage, paths }
+  return { entries, linkage, linkage2: linkageOf(entries.get('parent_linkage2')), paths }
 }
 
 /** UTF-16 without its end; undefined for what is empty, outside, of odd length or holds a NUL. */

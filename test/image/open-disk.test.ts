@@ -1,8 +1,7 @@
 import { truncate, writeFile } from 'node:fs/promises'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { openDisk } from '../../lib/image/open-disk.ts'
-import { corpusImage } from '../helpers/corpus.ts'
-import { hasCorpus, type Scratch, scratch } from '../helpers/folders.ts'
+import { type Scratch, scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { describeWith, run } from '../helpers/tools.ts'
 
@@ -46,8 +45,6 @@ describeWith(['qemu-img'], 'image files made by qemu-img', () => {
     ['qcow2', 'QCOW', ['-o', 'compat=0.10']],
     ['vmdk', 'VMDK', []],
     ['vdi', 'VDI', []],
-    ['vpc', 'VHD', []],
-    ['vpc', 'VHD', ['-o', 'subformat=fixed']],
     ['qed', 'QED', []],
     ['parallels', 'Parallels HDD', []],
   ])('%s is refused as %s %j', async (format, name, options) => {
@@ -79,17 +76,4 @@ test('what is said to be VHDX and is not', async () => {
   const path = await fileWith(folder, pattern(5000))
   await truncate(path, 8 * MiB)
   await expect(openDisk(path, { format: 'vhdx' })).rejects.toMatchObject({ name: 'FormatError' })
-})
-
-describe.runIf(hasCorpus)('by Windows', () => {
-  test.each([
-    'vhd/dissect.hypervisor/fixed.vhd',
-    'vhd/dissect.hypervisor/dynamic.vhd',
-    'vhd/qemu-iotests/d2v-zerofilled.vhd',
-  ])('%s is refused by name', async name => {
-    await expect(openDisk(await corpusImage(name).unpack())).rejects.toMatchObject({
-      code: 'UNSUPPORTED_CONTAINER',
-      details: { container: 'VHD' },
-    })
-  })
 })

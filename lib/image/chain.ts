@@ -1,0 +1,118 @@
+/** An image with its parent, the parent's parent, and so on to one that has none. */
+import { formatSize } from '../binary/size.ts'
+import type { BlockDevice } from '../device/block-device.ts'
+import { DiskImageError, FormatError } from '../errors.ts'
+import type { Finding } from '../finding.ts'
+import { type ChainImage, type OpenableImage, readImage } from './chain-image.ts'
+import type { ImageFile, ImageFolders } from './image-file.ts'
+import { findParent, type ParentOptions } from './parent-search.ts'
+
+/** Xen makes chains of up to 30, and Hyper-V of 50 checkpoints. Each image of one takes memory. */
+export const MAX_CHAIN_LENGTH = 64
+
+/** FAT keeps times of files in steps of two seconds. */
+const TIME_STEP = 2000
+
+/** The images that were found, and why no more were. */
+export interface Chain {
+  /** From the child to its base; never empty. */
+  readonly images: readonly OpenableImage[]
+  /** Why the last image has no parent although it needs one. */
+  readonly problem: DiskImageError | undefined
+  /** What is not as it should be between an image and its parent, and may do no harm. */
+  readonly findings: readonly Finding[]
+}
+
+/**
+ * Finds all images below the one in `file`, which holds a `format`. Throws what reading that one throws; what is wrong
+ * with the others is the chain's `problem`. The files stay open: `closeChain`.
+ */
+export async function walkChain(
+  file: ImageFile,
+  format: ChainImage['format'],
+  folders: ImageFolders,
+  { parent, search = [] }: ParentOptions = {},
+): Promise<Chain> {
+  const images = [await readImage(file, format)]
+  const findings: Finding[] = []
+  try {
+    for (let child = images[0]!; child.parent !== undefined; child = images.at(-1)!) {
+      if (images.length === MAX_CHAIN_LENGTH) throw tooDeep(images[0]!)
+      const known = images.length === 1 && parent !== undefined ? { parent } : {}
+      const found = await findParent(child, images, folders, { ...known, search })
+      images.push(found)
+      findings.push(...compare(child, found))
+    }
+    return { images, problem: undefined, findings }
+  } catch (problem) {
+    if (problem instanceof DiskImageError) return { images, problem, findings }
+    await closeChain(images)
+    throw problem
+  }
+}
+
+/** Opens the disk of a whole chain. `findings`: those of all images, the parents' with their paths. */
+export async function openChain({ images }: Chain): Promise<{ disk: BlockDevice; findings: readonly Finding[] }> {
+  let disk: BlockDevice | undefined
+  const findings: Finding[] = []
+  for (const image of images.toReversed()) {
+    const device = await image.open(disk)
+    const isChild = image === images[0]
+    findings.unshift(...device.findings.map(finding => (isChild ? finding : ofParent(image, finding))))
+    disk = device
+  }
+  return { disk: disk!, findings }
+}
+
+/** Closes the files of all images. */
+export async function closeChain(images: readonly OpenableImage[]): Promise<void> {
+  for (const { file } of images) await file.device.close()
+}
+
+const ofParent = ({ path }: ChainImage, finding: Finding): Finding => ({
+  ...finding,
+  message: `in the parent ${path}: ${finding.message}`,
+  details: { ...finding.details, path },
+})
+
+/** What Windows refuses is an error: other sectors, and for VHD another size. A VHDX child may have been enlarged. */
+function compare(child: ChainImage, parent: ChainImage): Finding[] {
+  const between = `${child.path} and its parent ${parent.path}`
+  const details = { child: child.path, parent: parent.path }
+  if (child.logicalSectorSize !== parent.logicalSectorSize) {
+    const sizes = `${child.logicalSectorSize} and ${parent.logicalSectorSize} bytes`
+    throw new FormatError('PARENT_SECTOR_SIZE', `${between} have different sectors: ${sizes}`, {
+      ...details,
+      expected: child.logicalSectorSize,
+      actual: parent.logicalSectorSize,
+    })
+  }
+  return [...compareSizes(child, parent, between, details), ...compareTimes(child, parent, details)]
+}
+
+function compareSizes(child: ChainImage, parent: ChainImage, between: string, places: object): Finding[] {
+  if (child.virtualSize === parent.virtualSize) return []
+  const details = { ...places, expected: child.virtualSize, actual: parent.virtualSize }
+  const sizes = `${formatSize(child.virtualSize)} (${child.virtualSize} bytes) and ${formatSize(parent.virtualSize)} (${parent.virtualSize})`
+  const message = `${between} hold disks of different sizes: ${sizes}`
+  if (child.format === 'vhd') throw new FormatError('PARENT_SIZE', message, details)
+  return [{ code: 'PARENT_SIZE', message: `${message}. Past the end of the parent the child alone counts`, details }]
+}
+
+function compareTimes(
+  { path, parent: link }: ChainImage,
+  { path: name, modified }: ChainImage,
+  details: object,
+): Finding[] {
+  if (link?.modified === undefined || modified === undefined) return []
+  if (Math.abs(link.modified.getTime() - modified.getTime()) <= TIME_STEP) return []
+  const [expected, actual] = [link.modified.toISOString(), modified.toISOString()]
+  const message = `${path} was made when its parent ${name} was last changed ${expected}, and that is now ${actual}. If it was only copied, all is well; if it was written to, the disk is not what it was`
+  return [{ code: 'PARENT_TIMESTAMP', message, details: { ...details, expected, actual } }]
+}
+
+const tooDeep = ({ path }: ChainImage) =>
+  new FormatError('CHAIN_TOO_DEEP', `${path} has more than ${MAX_CHAIN_LENGTH - 1} parents one behind the other`, {
+    path,
+    limit: MAX_CHAIN_LENGTH,
+  })
