@@ -29,8 +29,8 @@ export interface DiskDescription {
   /** VHD only. */
   readonly uniqueId: string | null
   readonly creator: string | null
-  /** 'clean': nothing to replay. */
-  readonly log: 'clean' | null
+  /** 'clean': nothing to replay. 'replayed': shown as it is after the replay, done in memory. VHDX only. */
+  readonly log: 'clean' | 'replayed' | null
   /** The image and its parents, down to the one that has none; empty for a raw disk. */
   readonly chain: readonly DescribedImage[]
   readonly partitionTable: { readonly type: string; readonly diskId: string | null }
@@ -101,6 +101,6 @@ async function vhdxFacts(image: VhdxDevice) {
     virtualDiskId,
     dataWriteGuid: image.header.dataWriteGuid,
     creator: image.creator,
-    log: 'clean' as const,
+    log: image.log,
   }
 }

@@ -1,5 +1,5 @@
 /** The rules of the BAT, [MS-VHDX] 2.5: every entry is looked at, in memory that depends on the file's size only. */
-import { MiB, TiB } from '../binary/size.ts'
+import { MiB } from '../binary/size.ts'
 import { endOf } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
 import type { BatPage } from './bat.ts'
@@ -8,6 +8,7 @@ import {
   BAT_ENTRY_SIZE,
   BITMAP_PRESENT,
   FULLY_PRESENT,
+  MAX_FILE_SIZE,
   NOT_PRESENT,
   PARTIALLY_PRESENT,
   UNDEFINED,
@@ -18,9 +19,6 @@ import { blockOfEntry, type Geometry } from './layout.ts'
 import { MebibyteSet } from './mebibyte-set.ts'
 import { type Problem, problem, type RuleCode } from './rules.ts'
 import type { Area } from './structures.ts'
-
-/** No block lies beyond: Microsoft's own reader draws the line here. It bounds the bits that are kept. */
-const MAX_FILE_SIZE = 256 * TiB
 
 /** Of each rule, so many broken entries are told one by one; a table of nothing but bad entries stays readable. */
 const MAX_PROBLEMS_PER_RULE = 100
@@ -47,6 +45,7 @@ export class BatCheck {
     this.#batOffset = batOffset
     this.#geometry = geometry
     this.#areas = areas
+    // No more bits are kept than a file can have MiB.
     this.#fileEnd = Math.floor(Math.min(fileSize, MAX_FILE_SIZE) / MiB)
     this.#blockLength = geometry.blockSize / MiB
     this.#taken = new MebibyteSet(this.#fileEnd)

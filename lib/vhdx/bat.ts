@@ -1,12 +1,13 @@
 /**
- * The block allocation table, [MS-VHDX] 2.5: where each block lies in the file. It can have 513 MiB, so it is read by
- * pages: a few are kept for reads here and there, and a scan goes through one buffer.
+ * The block allocation table, [MS-VHDX] 2.5: where each block lies in the file. It can have 513 MiB, so reads
+ * here and there go through a cache of pages, and a scan goes through one buffer.
  */
-import { KiB, MiB } from '../binary/size.ts'
+import { MiB } from '../binary/size.ts'
 import type { ByteSource } from '../device/block-device.ts'
 import { highAt, isEmptyPage, lowAt, mebibyteOf, reservedBitsOf, stateOf } from './bat-entry.ts'
 import { BAT_ENTRY_SIZE, FULLY_PRESENT } from './format.ts'
-import { blockOfEntry, type Geometry, payloadEntryIndex } from './layout.ts'
+import { bitmapEntryIndex, blockOfEntry, type Geometry, payloadEntryIndex } from './layout.ts'
+import { PageCache } from './page-cache.ts'
 
 export interface BatEntry {
   readonly state: number
@@ -30,22 +31,20 @@ export interface BatPage {
   readonly bytes: Buffer
 }
 
-const PAGE_SIZE = 64 * KiB
-const MAX_PAGES = 64
 const SCAN_SIZE = MiB
 
 export class Bat {
   readonly #file: ByteSource
   readonly #offset: number
   readonly #geometry: Geometry
-  /** The pages used last, the oldest first. */
-  readonly #pages = new Map<number, Promise<Buffer>>()
+  readonly #pages: PageCache
 
   /** The BAT of `geometry` at byte `offset` of `file`, which has room for all its entries. Nothing is read yet. */
-  constructor(file: ByteSource, offset: number, geometry: Geometry) {
+  constructor(file: ByteSource, offset: number, geometry: Geometry, pages = new PageCache(file)) {
     this.#file = file
     this.#offset = offset
     this.#geometry = geometry
+    this.#pages = pages
   }
 
   /** Absolute byte of entry `index`. */
@@ -54,12 +53,20 @@ export class Bat {
   }
 
   /** The entry of payload block `block`. */
-  async entry(block: number): Promise<BatEntry> {
-    const offset = payloadEntryIndex(block, this.#geometry.chunkRatio) * BAT_ENTRY_SIZE
-    const page = await this.#page(Math.floor(offset / PAGE_SIZE))
-    const at = offset % PAGE_SIZE
+  entry(block: number): Promise<BatEntry> {
+    return this.#entryAt(payloadEntryIndex(block, this.#geometry.chunkRatio))
+  }
+
+  /** The entry of the sector bitmap that tells of payload block `block`: only differencing images have one for each. */
+  bitmapEntry(block: number): Promise<BatEntry> {
+    const { chunkRatio } = this.#geometry
+    return this.#entryAt(bitmapEntryIndex(Math.floor(block / chunkRatio), chunkRatio))
+  }
+
+  async #entryAt(index: number): Promise<BatEntry> {
+    const position = this.positionOf(index)
+    const { page, at } = await this.#pages.find(position)
     const [low, high] = [lowAt(page, at), highAt(page, at)]
-    const position = this.#offset + offset
     return { state: stateOf(low), reservedBits: reservedBitsOf(low), mebibyte: mebibyteOf(low, high), position }
   }
 
@@ -98,27 +105,6 @@ export class Bat {
     let count = 0
     for await (const page of this.pages()) count += presentIn(page, this.#geometry.chunkRatio)
     return count
-  }
-
-  async #page(number: number): Promise<Buffer> {
-    const known = this.#pages.get(number)
-    const page = known ?? this.#readPage(number)
-    this.#pages.delete(number)
-    this.#pages.set(number, page)
-    if (this.#pages.size > MAX_PAGES) this.#pages.delete(this.#pages.keys().next().value!)
-    try {
-      return await page
-    } catch (error) {
-      this.#pages.delete(number)
-      throw error
-    }
-  }
-
-  async #readPage(number: number): Promise<Buffer> {
-    const offset = number * PAGE_SIZE
-    const page = Buffer.alloc(Math.min(PAGE_SIZE, this.#geometry.batEntryCount * BAT_ENTRY_SIZE - offset))
-    await this.#file.read(this.#offset + offset, page)
-    return page
   }
 }
 

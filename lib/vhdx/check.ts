@@ -9,13 +9,10 @@ import {
   FILE_PARAMETERS,
   FULLY_PRESENT,
   fileParameters,
-  header,
-  logEntryHeader,
   PAYLOAD_STATES,
   type PayloadState,
 } from './format.ts'
-import { isDirty, logOf } from './header.ts'
-import { Log } from './log.ts'
+import { findItem, parentProblem } from './metadata.ts'
 import { type Problem, problem, RULES, type RuleCode, type Severity } from './rules.ts'
 import { readStructures, type VhdxStructures } from './structures.ts'
 
@@ -44,7 +41,7 @@ export interface CheckResult {
     readonly warnings: number
     /** How often each broken rule was found broken, which may be more often than `problems` tells. */
     readonly counts: Readonly<Partial<Record<RuleCode, number>>>
-    /** How many blocks are in each state; undefined where the BAT could not be judged: it cannot be found, or a log has to be replayed first. */
+    /** How many blocks are in each state; undefined where the BAT could not be judged: it cannot be found, or the log cannot be replayed. */
     readonly blocks: BlockCounts | undefined
   }
 }
@@ -52,49 +49,24 @@ export interface CheckResult {
 /** Checks `file` against every rule in rules.ts. Throws only what reading the file throws. */
 export async function checkVhdx(file: BlockDevice, options: CheckOptions = {}): Promise<CheckResult> {
   const structures = await readStructures(file)
-  const logProblems = await checkLog(file, structures)
-  const bat = await checkBat(file, structures)
+  const bat = await checkBat(structures)
   const rest = [...checkFixed(structures, bat), ...checkFile(file, structures, bat, options)]
-  const problems = [...structures.problems, ...logProblems, ...(bat?.problems ?? []), ...rest]
+  const parent = structures.metadataRegion && parentProblem(structures.metadataRegion)
+  const problems = [...structures.problems, ...(parent ? [parent] : []), ...(bat?.problems ?? []), ...rest]
   return { image: imageOf(file, structures), problems, summary: summaryOf(problems, bat) }
-}
-
-/** A log that says it has to be replayed must be one that can be, [MS-VHDX] 2.3.3. */
-async function checkLog(file: BlockDevice, { headers: { current }, problems }: VhdxStructures): Promise<Problem[]> {
-  if (current === undefined || !isDirty(current.header)) return []
-  if (problems.some(({ code }) => code === 'HEADER_LOG_PLACE' || code === 'HEADER_LOG_VERSION')) return []
-  const log = logOf(current.header)
-  const sequence = await new Log(file, log).activeSequence(current.header.logGuid)
-  if (sequence === undefined) {
-    const position = current.position + header.offsetOf('logGuid')
-    const expected = 'that of a log with a valid sequence of entries'
-    const actual = `${current.header.logGuid}, and the log has none`
-    return [problem('LOG_NO_SEQUENCE', { structure: header.name, field: 'logGuid', position, expected, actual })]
-  }
-  const { offset, header: last } = sequence.last
-  if (last.flushedFileOffset <= file.size) return []
-  return [
-    problem('LOG_FILE_TRUNCATED', {
-      structure: logEntryHeader.name,
-      field: 'flushedFileOffset',
-      position: log.offset + offset + logEntryHeader.offsetOf('flushedFileOffset'),
-      expected: `at most ${file.size}, the size of the file`,
-      actual: `${last.flushedFileOffset}`,
-    }),
-  ]
 }
 
 /** With one of these broken it is not sure where the BAT lies, or what lies there. */
 const UNSURE_PLACE: readonly RuleCode[] = ['REGION_COUNT', 'REGION_DUPLICATE', 'REGION_PLACE', 'REGION_OVERLAP']
 
 /** Undefined where the BAT cannot be judged. */
-async function checkBat(file: BlockDevice, structures: VhdxStructures): Promise<BatCheck | undefined> {
-  const { headers, geometry, areas } = structures
+async function checkBat(structures: VhdxStructures): Promise<BatCheck | undefined> {
+  const { file, log, headers, geometry, areas } = structures
   if (structures.problems.some(({ code }) => UNSURE_PLACE.includes(code))) return undefined
   const region = structures.regionTables?.bat
   if (geometry === undefined || region === undefined || headers.current === undefined) return undefined
   const needed: Range = { offset: region.offset, length: geometry.batEntryCount * BAT_ENTRY_SIZE }
-  if (isDirty(headers.current.header) || needed.length > region.length || endOf(needed) > file.size) return undefined
+  if (log === 'unusable' || needed.length > region.length || endOf(needed) > file.size) return undefined
   const check = new BatCheck(file.size, region.offset, geometry, areas)
   for await (const page of new Bat(file, region.offset, geometry).pages()) check.page(page)
   return check
@@ -102,7 +74,7 @@ async function checkBat(file: BlockDevice, structures: VhdxStructures): Promise<
 
 /** A fixed image that lacks blocks: qemu makes such ones. */
 function checkFixed({ metadataRegion, geometry }: VhdxStructures, bat: BatCheck | undefined): Problem[] {
-  const item = metadataRegion?.items.find(({ itemId, isUser }) => itemId === FILE_PARAMETERS && !isUser)
+  const item = findItem(metadataRegion?.items ?? [], FILE_PARAMETERS)
   if (!metadataRegion?.metadata?.leaveBlocksAllocated || !item || !geometry || !bat) return []
   const present = bat.states[FULLY_PRESENT]!
   if (present === geometry.blockCount) return []
@@ -120,7 +92,7 @@ function checkFixed({ metadataRegion, geometry }: VhdxStructures, bat: BatCheck 
 /** What is said of the file as a whole. */
 function checkFile(
   file: BlockDevice,
-  { areas }: VhdxStructures,
+  { areas, file: replayed }: VhdxStructures,
   bat: BatCheck | undefined,
   { allocatedBytes = file.size }: CheckOptions,
 ): Problem[] {
@@ -131,8 +103,8 @@ function checkFile(
     report('FILE_ODD_LENGTH', file.size, 'a multiple of 1 MiB long', `${file.size} bytes long`)
   }
   const end = bat && Math.max(bat.end * MiB, ...areas.map(endOf))
-  if (end !== undefined && file.size - end >= MiB) {
-    report('FILE_TRAILING_SPACE', end, 'at its end', `followed by ${file.size - end} bytes that belong to nothing`)
+  if (end !== undefined && replayed.size - end >= MiB) {
+    report('FILE_TRAILING_SPACE', end, 'at its end', `followed by ${replayed.size - end} bytes that belong to nothing`)
   }
   if (allocatedBytes < file.size) {
     report('FILE_SPARSE', 0, `stored whole, in ${file.size} bytes`, `stored with holes, in ${allocatedBytes} bytes`)

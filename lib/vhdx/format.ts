@@ -22,6 +22,8 @@ export const MAX_METADATA_ITEM_LENGTH = MiB
 export const MIN_BLOCK_SIZE = MiB
 export const MAX_BLOCK_SIZE = 256 * MiB
 export const MAX_VIRTUAL_SIZE = 64 * TiB
+/** Not in the specification: Microsoft's own reader draws the line here, and nothing in a file lies beyond. */
+export const MAX_FILE_SIZE = 256 * TiB
 export const SECTOR_SIZES: readonly number[] = [512, 4096]
 
 /** [MS-VHDX] 2.2.1: at byte 0, in 64 KiB of its own that are never written again. */

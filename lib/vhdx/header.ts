@@ -15,9 +15,14 @@ export interface HeaderCopy {
   readonly header: Header | undefined
 }
 
+export interface CurrentHeader {
+  readonly position: number
+  readonly header: Header
+}
+
 export interface Headers {
   readonly copies: readonly HeaderCopy[]
-  readonly current: { readonly position: number; readonly header: Header } | undefined
+  readonly current: CurrentHeader | undefined
 }
 
 /** Reads both headers and checks the current one. */
@@ -46,7 +51,7 @@ async function readCopy(reader: StructureReader, position: number): Promise<Head
 }
 
 /** The only valid header, or the one with the greater sequence number. */
-function chooseCurrent(reader: StructureReader, copies: readonly HeaderCopy[]): Headers['current'] {
+function chooseCurrent(reader: StructureReader, copies: readonly HeaderCopy[]): CurrentHeader | undefined {
   const valid = copies.flatMap(({ position, bytes, header }) =>
     header === undefined ? [] : [{ position, bytes: bytes!, header }],
   )

@@ -1,6 +1,6 @@
 /**
- * The log, [MS-VHDX] 2.3: its valid entries, and the sequence of them that would have to be replayed. Nothing is
- * replayed here.
+ * The log, [MS-VHDX] 2.3: its valid entries, the sequence of them that has to be replayed, and what each of them writes.
+ * Nothing is replayed here.
  *
  * An entry is one sector with its header, perhaps more with descriptors, then data sectors. No other sector of an entry
  * starts like a header, so valid entries cannot overlap, and looking at each sector once is enough. That bounds the work
@@ -33,6 +33,14 @@ export interface LogSequence {
   /** Where its entries start, in bytes from the start of the log. */
   readonly offsets: readonly number[]
   readonly last: LogEntry
+}
+
+/** Bytes of the file that an entry gives new content. */
+export interface LogWrite extends Range {
+  /** Absolute byte of the descriptor that says so. */
+  readonly descriptor: number
+  /** Absolute byte of the data sector with the content; undefined for zeros. */
+  readonly sector: number | undefined
 }
 
 const CHUNK_SIZE = MiB
@@ -74,6 +82,26 @@ export class Log {
     }
   }
 
+  /** What the valid entry at `offset` writes, in its order. Offsets and lengths are what it says, however wrong. */
+  async *writes(offset: number): AsyncIterable<LogWrite> {
+    const header = logEntryHeader.decode(await this.#sector(offset))
+    let sectorOffset = offset + descriptorSectorsOf(header) * LOG_SECTOR_SIZE
+    for (let n = 0; n < header.descriptorCount; n++) {
+      const descriptorOffset = this.#wrapped(offset + logEntryHeader.size + n * LOG_DESCRIPTOR_SIZE)
+      const at = descriptorOffset % LOG_SECTOR_SIZE
+      const sector = await this.#sector(descriptorOffset - at)
+      const descriptor = this.#log.offset + descriptorOffset
+      const target = numberAt(sector, at + FILE_OFFSET)
+      if (zeroDescriptor.matches(sector, at)) {
+        yield { offset: target, length: numberAt(sector, at + ZERO_LENGTH), descriptor, sector: undefined }
+      } else {
+        const position = this.#log.offset + this.#wrapped(sectorOffset)
+        yield { offset: target, length: LOG_SECTOR_SIZE, descriptor, sector: position }
+        sectorOffset += LOG_SECTOR_SIZE
+      }
+    }
+  }
+
   async #sequenceFrom(start: number, logGuid: string): Promise<LogSequence | undefined> {
     const offsets: number[] = []
     let last: LogEntry | undefined
@@ -89,7 +117,12 @@ export class Log {
   }
 
   #behind({ offset, header }: LogEntry): number {
-    return (offset + header.entryLength) % this.#log.length
+    return this.#wrapped(offset + header.entryLength)
+  }
+
+  /** The ring goes on at its start. */
+  #wrapped(offset: number): number {
+    return offset % this.#log.length
   }
 
   /** The entry at `offset` if it is valid, [MS-VHDX] 2.3.1. It may go on at the start of the log. */
@@ -106,7 +139,7 @@ export class Log {
     const descriptorSectors = descriptorSectorsOf(header)
     const sectors = header.entryLength / LOG_SECTOR_SIZE
     for (let index = 1; index < sectors && !Number.isNaN(dataSectors); index++) {
-      const sector = await this.#sector((offset + index * LOG_SECTOR_SIZE) % this.#log.length)
+      const sector = await this.#sector(this.#wrapped(offset + index * LOG_SECTOR_SIZE))
       if (index < descriptorSectors) {
         const before = (index * LOG_SECTOR_SIZE - logEntryHeader.size) / LOG_DESCRIPTOR_SIZE
         dataSectors += countData(sector, 0, header.descriptorCount - before, header.sequenceNumber)
@@ -162,9 +195,8 @@ function countData(sector: Buffer, at: number, count: number, sequenceNumber: bi
   const end = Math.min(LOG_SECTOR_SIZE, at + count * LOG_DESCRIPTOR_SIZE)
   for (let offset = at; offset < end; offset += LOG_DESCRIPTOR_SIZE) {
     const isData = dataDescriptor.matches(sector, offset)
-    const isZero = zeroDescriptor.matches(sector, offset) && isAligned(sector, offset + ZERO_LENGTH)
     const isOurs = sector.readBigUInt64LE(offset + SEQUENCE_NUMBER) === sequenceNumber
-    if (!(isData || isZero) || !isOurs || !isAligned(sector, offset + FILE_OFFSET)) return Number.NaN
+    if (!isOurs || !(isData || zeroDescriptor.matches(sector, offset))) return Number.NaN
     if (isData) data++
   }
   return data
@@ -175,8 +207,9 @@ const ZERO_LENGTH = zeroDescriptor.offsetOf('zeroLength')
 const FILE_OFFSET = dataDescriptor.offsetOf('fileOffset')
 const SEQUENCE_NUMBER = dataDescriptor.offsetOf('sequenceNumber')
 
-/** Whether the 64-bit number at `offset` is a multiple of 4 KiB, which its lower half tells. */
-const isAligned = (sector: Buffer, offset: number) => sector.readUInt32LE(offset) % LOG_SECTOR_SIZE === 0
+/** The 64-bit number at `offset`: exact below 2^53, and above it still too large for any file. A log can have millions. */
+const numberAt = (sector: Buffer, offset: number) =>
+  sector.readUInt32LE(offset + 4) * 2 ** 32 + sector.readUInt32LE(offset)
 
 /** The two halves of the entry's number stand at the ends of its data sectors: a torn write shows. */
 const isDataSector = (sector: Buffer, sequenceNumber: bigint) =>

@@ -28,7 +28,7 @@ import {
 import type { DiskShape } from './layout.ts'
 import { breachOf, type MetadataItem, readMetadataTable } from './metadata-table.ts'
 import { type ParentLocator, readParentLocator } from './parent-locator.ts'
-import type { RuleCode } from './rules.ts'
+import { type Problem, problem, type RuleCode } from './rules.ts'
 import type { Decodable, StructureReader } from './structure-reader.ts'
 
 /** What the metadata says of the disk, checked. */
@@ -182,7 +182,7 @@ async function readKnownItem<T>(
   return value && new KnownItem(reader, structure, item.offset, value)
 }
 
-/** The parent locator of a differencing image. That it has a parent is itself a problem: nothing here opens one. */
+/** The parent locator of a differencing image. */
 async function readLocator(
   reader: StructureReader,
   items: readonly MetadataItem[],
@@ -193,12 +193,23 @@ async function readLocator(
     parameters.report('PARENT_LOCATOR_MISSING', 'flags', 'without a parent, for there is no locator', 'with a parent')
   }
   const bytes = item?.isPlaced ? await reader.read(parentLocatorHeader.name, item) : undefined
-  const locator = bytes && readParentLocator(reader, bytes, item!.offset)
-  const parent = locator?.paths.map(path => `'${path}'`).join(' or ') || 'unknown'
-  const actual = `that of a differencing image, its parent is ${parent}`
-  parameters.report('PARENT_NOT_OPENED', 'flags', 'that of an image without a parent', actual)
-  return locator
+  return bytes && readParentLocator(reader, bytes, item!.offset)
 }
 
-const findItem = (items: readonly MetadataItem[], itemId: string) =>
+/** What is to be said of a differencing image whose parent is not opened with it; undefined for other images. */
+export function parentProblem({ items, metadata }: MetadataRegion): Problem | undefined {
+  const item = findItem(items, FILE_PARAMETERS)
+  if (item === undefined || !metadata?.hasParent) return undefined
+  const parent = metadata.parentLocator?.paths.map(path => `'${path}'`).join(' or ') || 'unknown'
+  return problem('PARENT_NOT_OPENED', {
+    structure: fileParameters.name,
+    field: 'flags',
+    position: item.offset + fileParameters.offsetOf('flags'),
+    expected: 'that of an image without a parent',
+    actual: `that of a differencing image, and its parent, ${parent}, was not looked at`,
+  })
+}
+
+/** The system's item `itemId`. */
+export const findItem = (items: readonly MetadataItem[], itemId: string) =>
   items.find(item => item.itemId === itemId && !item.isUser)

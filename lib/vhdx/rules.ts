@@ -30,6 +30,7 @@ const ID_MISMATCH = '0xC03A000E ERROR_VHD_CHILD_PARENT_ID_MISMATCH'
 const METADATA_READ = '0xC03A0010 ERROR_VHD_METADATA_READ_FAILURE'
 const INVALID_SIZE = '0xC03A0012 ERROR_VHD_INVALID_SIZE'
 const INVALID_FILE_SIZE = '0xC03A0013 ERROR_VHD_INVALID_FILE_SIZE'
+const SIZE_MISMATCH = '0xC03A0017 ERROR_VHD_PARENT_VHD_SIZE_MISMATCH'
 const LIMITATION = '0xC03A001A ERROR_VIRTUAL_DISK_LIMITATION'
 const SECTOR_SIZE = '0xC03A001D ERROR_VHD_UNSUPPORTED_SECTOR_SIZE'
 
@@ -63,14 +64,14 @@ export const RULES = {
   HEADER_LOG_VERSION: unsupported('2.2.2', NEWER_PROGRAM, UNKNOWN_VERSION),
   HEADER_LOG_PLACE: error('2.2.2', RESTORE),
 
-  LOG_DIRTY: rule(
-    'warning',
+  LOG_DIRTY: warning(
     '2.3.3',
-    'Attach it once read-write in Windows, or run `qemu-img check -r all` on a copy: both replay the log',
-    { unsupported: true },
+    'It was not closed properly. Attach the file read-write in Windows once to make it clean',
   ),
   LOG_NO_SEQUENCE: error('2.3.3', 'What the log should have repaired is lost: restore the file from a copy'),
-  LOG_FILE_TRUNCATED: error('2.3.3', COPY_AGAIN),
+  LOG_FILE_TRUNCATED: error('2.3.3', COPY_AGAIN, INVALID_FILE_SIZE),
+  LOG_TARGET: error('2.3.1', 'No program logs such writes: restore the file from a copy'),
+  LOG_TOO_LARGE: unsupported('2.3.3', 'Attach the file read-write in Windows once, which replays the log'),
 
   REGION_TABLE_COPY_BAD: warning('2.2.3', 'The other copy is good and is used. Attach the file read-write to mend it'),
   REGION_TABLE_NONE: error('2.2.3', RESTORE),
@@ -101,11 +102,14 @@ export const RULES = {
   SECTOR_SIZE: error('2.6.2.4', RESTORE, SECTOR_SIZE),
   SECTOR_SIZE_MIX: warning('2.6.2.5', 'Windows makes no such disks. It can be read; a copy of it gets other sectors'),
 
-  PARENT_NOT_OPENED: rule(
-    'warning',
-    '2.6.2.6',
-    'Merge it into its parent or convert the chain in Hyper-V (Convert-VHD), then use the result',
-    { unsupported: true },
+  PARENT_NOT_OPENED: rule('warning', '2.6.2.6', 'vhdx chain finds the parent and says whether it fits', {
+    unsupported: true,
+  }),
+  PARENT_SECTOR_SIZE: error('2.6.2.4', 'This is not the parent it was made from: look for another copy', SECTOR_SIZE),
+  PARENT_SIZE: warning(
+    '2.6.2.2',
+    'One of them was resized. What the parent does not have reads as zeros',
+    SIZE_MISMATCH,
   ),
   PARENT_LOCATOR_MISSING: error('2.6.2.6', RESTORE, PARENT_NOT_FOUND),
   PARENT_LOCATOR_TYPE: unsupported('2.6.2.6', NEWER_PROGRAM, PARENT_NOT_FOUND),

@@ -32,10 +32,11 @@ export function flawOf(structure: Checksummed, bytes: Buffer): Omit<Breach, 'str
 /** A file, and the list of what was found wrong in it, in the order it was found. */
 export class StructureReader {
   readonly file: ByteSource
-  readonly problems: Problem[] = []
+  readonly problems: Problem[]
 
-  constructor(file: ByteSource) {
+  constructor(file: ByteSource, problems: Problem[] = []) {
     this.file = file
+    this.problems = problems
   }
 
   report(code: RuleCode, breach: Breach): void {

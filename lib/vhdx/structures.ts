@@ -4,11 +4,13 @@ import { endOf, type Range } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
 import { readFileIdentifier } from './file-identifier.ts'
 import { HEADER_SECTION_SIZE, header, regionEntry } from './format.ts'
-import { type Headers, isDirty, logOf, readHeaders } from './header.ts'
+import { type CurrentHeader, type Headers, isDirty, logOf, readHeaders } from './header.ts'
 import { batRegionLength, type Geometry, geometryOf } from './layout.ts'
-import { type MetadataRegion, readMetadataRegion } from './metadata.ts'
-import { type RegionTables, readRegionTables, regionName } from './region-table.ts'
-import { atByte, type Problem } from './rules.ts'
+import { readReplay } from './log-replay.ts'
+import { type Metadata, type MetadataRegion, readMetadataRegion } from './metadata.ts'
+import { type Region, type RegionTables, readRegionTables, regionName } from './region-table.ts'
+import { ReplayedFile } from './replayed-file.ts'
+import { atByte, errorOf, type Problem, RULES } from './rules.ts'
 import { StructureReader } from './structure-reader.ts'
 
 /** A part of the file that no block may touch. */
@@ -18,10 +20,16 @@ export interface Area extends Range {
   readonly position: number
 }
 
+export type LogState = 'clean' | 'replayed' | 'unusable'
+
 export interface VhdxStructures {
   /** What the identifier says; undefined when its signature is missing. */
   readonly creator: string | undefined
   readonly headers: Headers
+  /** 'replayed': in memory, and all that follows is what it makes of the file. 'unusable': what follows may be wrong. */
+  readonly log: LogState
+  /** The file with the log replayed: what all but identifier, headers and log has to be read from. */
+  readonly file: ByteSource
   readonly regionTables: RegionTables | undefined
   /** The header section, the log and the regions, known and unknown. */
   readonly areas: readonly Area[]
@@ -31,20 +39,21 @@ export interface VhdxStructures {
   readonly problems: readonly Problem[]
 }
 
-/** Reads and checks every structure of `file`, going on after a problem where it can. Never reads the BAT or the log. */
-export async function readStructures(file: ByteSource): Promise<VhdxStructures> {
-  const reader = new StructureReader(file)
-  const { problems } = reader
-  const creator = await readFileIdentifier(reader)
-  const headers = await readHeaders(reader)
+/** Reads and checks every structure of the file, going on after a problem where it can. Reads no BAT, and no log that is clean. */
+export async function readStructures(untouched: ByteSource): Promise<VhdxStructures> {
+  const first = new StructureReader(untouched)
+  const { problems } = first
+  const creator = await readFileIdentifier(first)
+  const headers = await readHeaders(first)
   const { current } = headers
   const nothing = { regionTables: undefined, areas: [], metadataRegion: undefined, geometry: undefined }
   // Neither identifier nor header: this is no VHDX file, and more words about it would only hide that.
   if (creator === undefined && current === undefined) {
-    return { creator, headers, ...nothing, problems: problems.slice(0, 1) }
+    return { creator, headers, log: 'clean', file: untouched, ...nothing, problems: problems.slice(0, 1) }
   }
 
-  if (current !== undefined && isDirty(current.header)) reportDirty(reader, current)
+  const { log, file } = await replayLog(first, current)
+  const reader = new StructureReader(file, problems)
   const regionTables = await readRegionTables(reader)
   const areas = listAreas(headers, regionTables)
   checkOverlaps(reader, areas)
@@ -52,17 +61,49 @@ export async function readStructures(file: ByteSource): Promise<VhdxStructures> 
   const metadataRegion = region && (await readMetadataRegion(reader, region))
   const geometry = metadataRegion?.metadata && geometryOf(metadataRegion.metadata)
   if (geometry !== undefined) checkBatSize(reader, regionTables, geometry)
-  return { creator, headers, regionTables, areas, metadataRegion, geometry, problems }
+  return { creator, headers, log, file, regionTables, areas, metadataRegion, geometry, problems }
 }
 
-function reportDirty(reader: StructureReader, current: NonNullable<Headers['current']>): void {
+/** The structures of an image that can be read. */
+export interface SoundStructures extends VhdxStructures {
+  readonly creator: string
+  readonly headers: Headers & { readonly current: CurrentHeader }
+  readonly log: 'clean' | 'replayed'
+  readonly regionTables: RegionTables & { readonly bat: Region; readonly metadata: Region }
+  readonly metadataRegion: MetadataRegion & { readonly metadata: Metadata }
+  readonly geometry: Geometry
+}
+
+/** The structures of `file`. Throws FormatError or UnsupportedError with the code of the first rule that keeps it from being read. */
+export async function readSoundStructures(file: ByteSource): Promise<SoundStructures> {
+  const structures = await readStructures(file)
+  const obstacle = structures.problems.find(
+    ({ code, severity }) => severity === 'error' || 'unsupported' in RULES[code],
+  )
+  if (obstacle !== undefined) throw errorOf(obstacle)
+  // What is undefined or unusable has left a problem behind.
+  return structures as SoundStructures
+}
+
+/** The file as it is when its log is replayed; as it stands when there is nothing to replay, or nothing that can be. */
+async function replayLog(
+  reader: StructureReader,
+  current: CurrentHeader | undefined,
+): Promise<Pick<VhdxStructures, 'log' | 'file'>> {
+  const { file } = reader
+  if (current === undefined || !isDirty(current.header)) return { log: 'clean', file }
+  // An error so far may be one in the log's place or version.
+  const isSound = reader.problems.every(({ severity }) => severity !== 'error')
+  const replay = isSound ? await readReplay(reader, current) : undefined
+  if (replay === undefined) return { log: 'unusable', file }
   reader.report('LOG_DIRTY', {
     structure: header.name,
     field: 'logGuid',
     position: current.position + header.offsetOf('logGuid'),
     expected: 'zero, as in an image that was closed',
-    actual: `${current.header.logGuid}: the log with that id has to be replayed first`,
+    actual: `${current.header.logGuid}: the log with that id has to be replayed first, which was done in memory`,
   })
+  return { log: 'replayed', file: new ReplayedFile(file, replay) }
 }
 
 function listAreas({ current }: Headers, { regions }: RegionTables): Area[] {

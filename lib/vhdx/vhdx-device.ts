@@ -1,17 +1,24 @@
 /** The disk in a VHDX file. */
-import { MiB } from '../binary/size.ts'
-import { BlockDevice } from '../device/block-device.ts'
-import { endOf, intersect, type Range } from '../device/ranges.ts'
+import { BlockDevice, type ByteSource } from '../device/block-device.ts'
+import { endOf, type Range } from '../device/ranges.ts'
 import { ReadOnlyError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { Bat, type BatEntry } from './bat.ts'
 import { stateOf } from './bat-entry.ts'
-import { FULLY_PRESENT, type Header, PARTIALLY_PRESENT, PAYLOAD_STATES, type PayloadState, UNMAPPED } from './format.ts'
+import {
+  type Header,
+  LOGICAL_SECTOR_SIZE,
+  logicalSectorSize,
+  PAYLOAD_STATES,
+  type PayloadState,
+  VIRTUAL_DISK_SIZE,
+  virtualDiskSize,
+} from './format.ts'
 import type { Geometry } from './layout.ts'
-import type { Metadata } from './metadata.ts'
+import { findItem, type Metadata, parentProblem } from './metadata.ts'
 import type { MetadataItem } from './metadata-table.ts'
-import { atByte, type Breach, errorOf, problem, RULES, type RuleCode } from './rules.ts'
-import { type Area, readStructures, type VhdxStructures } from './structures.ts'
+import { type Extent, PayloadBlocks } from './payload-blocks.ts'
+import { errorOf, type Problem, problem, type RuleCode } from './rules.ts'
+import { readSoundStructures, type SoundStructures } from './structures.ts'
 
 /** Blocks `block` to `block + count - 1`, which are all in one state. */
 export interface BlockStates {
@@ -20,12 +27,15 @@ export interface BlockStates {
   readonly state: PayloadState
 }
 
-/** The lower half of an entry without the place: state and reserved bits. States 0 to 3 without reserved bits read as zeros. */
-const STATE_AND_RESERVED = 0xfffff
+/** With what an image is opened. */
+export interface VhdxOpenOptions {
+  /** The disk that a differencing image is a change of: whoever opens it has made sure that it is the right one. */
+  readonly parent?: BlockDevice | undefined
+}
 
 /**
- * The disk in a dynamic or fixed image, for reading. The image must be clean: what a log has not yet been replayed into
- * would be read wrong. Memory is bounded whatever the size of the BAT; opening reads none of it.
+ * The disk in a dynamic, fixed or differencing image, for reading. A log that was not replayed is replayed in memory.
+ * Memory is bounded whatever the size of the BAT; opening reads none of it.
  */
 export class VhdxDevice extends BlockDevice {
   override readonly readOnly = true
@@ -40,40 +50,51 @@ export class VhdxDevice extends BlockDevice {
   readonly creator: string
   /** What is not as it should be and did no harm: a bad header beside a good one, and the like. */
   readonly findings: readonly Finding[]
+  /** 'replayed': the file was not closed properly, and what its log holds is shown in its place. */
+  readonly log: 'clean' | 'replayed'
   readonly #file: BlockDevice
-  readonly #bat: Bat
-  readonly #areas: readonly Area[]
+  readonly #parent: BlockDevice | undefined
+  /** The file with its log replayed. */
+  readonly #content: ByteSource
+  readonly #blocks: PayloadBlocks
   readonly #items: readonly MetadataItem[]
 
-  private constructor(file: BlockDevice, structures: OpenableStructures) {
+  private constructor(file: BlockDevice, structures: SoundStructures, parent: BlockDevice | undefined) {
     super()
     this.#file = file
+    this.#parent = parent
+    this.#content = structures.file
+    this.log = structures.log
     this.header = structures.headers.current.header
     this.metadata = structures.metadataRegion.metadata
     this.geometry = structures.geometry
     this.creator = structures.creator
-    this.findings = structures.problems
+    this.findings = parent ? [...structures.problems, ...compareWithParent(structures, parent)] : structures.problems
     this.size = this.geometry.virtualSize
     this.sectorSize = this.geometry.logicalSectorSize
     // A disk of 4096/512 is legal VHDX, but nothing has physical sectors smaller than its logical ones.
     this.physicalSectorSize = Math.max(this.geometry.physicalSectorSize, this.sectorSize)
-    this.#bat = new Bat(file, structures.regionTables.bat.offset, this.geometry)
-    this.#areas = structures.areas
+    this.#blocks = new PayloadBlocks(
+      structures.file,
+      structures.regionTables.bat.offset,
+      this.geometry,
+      structures.areas,
+    )
     this.#items = structures.metadataRegion.items
   }
 
   /**
-   * Opens the image in `file`, which from then on belongs to the device: closing the device closes it. When opening
-   * fails it stays the caller's. Throws FormatError with the code of the broken rule (rules.ts), and UnsupportedError
-   * for a log that was not replayed (LOG_DIRTY), a differencing image (PARENT_NOT_OPENED) and what is newer than this.
+   * Opens the image in `file`, which from then on belongs to the device, as the parent does: closing the device closes
+   * both. When opening fails they stay the caller's. `parent` is not used for an image that has none, and is then not
+   * the device's. Throws FormatError with the code of the broken rule (rules.ts), and UnsupportedError for a
+   * differencing image without its parent (PARENT_NOT_OPENED) and for what is newer than this.
    */
-  static async open(file: BlockDevice): Promise<VhdxDevice> {
-    const structures = await readStructures(file)
-    const obstacle = structures.problems.find(
-      ({ code, severity }) => severity === 'error' || 'unsupported' in RULES[code],
-    )
-    if (obstacle !== undefined) throw errorOf(obstacle)
-    return new VhdxDevice(file, structures as OpenableStructures)
+  static async open(file: BlockDevice, options: VhdxOpenOptions = {}): Promise<VhdxDevice> {
+    const structures = await readSoundStructures(file)
+    const parent = structures.metadataRegion.metadata.hasParent ? options.parent : undefined
+    const orphan = parent === undefined ? parentProblem(structures.metadataRegion) : undefined
+    if (orphan !== undefined) throw errorOf(orphan)
+    return new VhdxDevice(file, structures, parent)
   }
 
   /** The bytes of the user metadata item `itemId`; undefined when there is none. */
@@ -81,109 +102,65 @@ export class VhdxDevice extends BlockDevice {
     const item = this.#items.find(item => item.isUser && item.itemId === itemId)
     if (item === undefined) return undefined
     const data = Buffer.alloc(item.length)
-    await this.#file.read(item.offset, data)
+    await this.#content.read(item.offset, data)
     return data
   }
 
   /** How many payload blocks have a place in the file. Reads the whole BAT. */
   allocatedBlocks(): Promise<number> {
-    return this.#bat.presentCount()
+    return this.#blocks.bat.presentCount()
   }
 
   /** The states of all blocks, in order, from one page of the BAT to the next. */
   async *blockStates(): AsyncIterable<BlockStates> {
-    for await (const { kind, block, count } of this.#bat.runs(stateOf)) {
+    for await (const { kind, block, count } of this.#blocks.bat.runs(stateOf)) {
       yield { block, count, state: PAYLOAD_STATES[kind]! }
     }
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
-    const extents = await this.#extents({ offset, length: target.length })
+    const extents = await this.#blocks.extents({ offset, length: target.length })
     await Promise.all(
-      extents.map(({ offset: place, length, fileOffset }) => {
-        const part = target.subarray(place - offset, place - offset + length)
-        return fileOffset === undefined ? part.fill(0) : this.#file.read(fileOffset, part)
-      }),
+      extents.map(extent => this.#readExtent(extent, target.subarray(extent.offset - offset, endOf(extent) - offset))),
     )
   }
 
+  async #readExtent({ source, place }: Extent, target: Buffer): Promise<void> {
+    if (source === 'file') return this.#content.read(place, target)
+    const length = source === 'parent' ? Math.max(0, Math.min(target.length, this.#parent!.size - place)) : 0
+    if (length > 0) await this.#parent!.read(place, target.subarray(0, length))
+    target.fill(0, length)
+  }
+
   /** Blocks whose entries are broken count as data, so that whoever copies by ranges comes upon the error. */
-  protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {
-    const { blockSize } = this.geometry
-    const [first, end] = [Math.floor(within.offset / blockSize), Math.ceil(endOf(within) / blockSize)]
-    const isData = (low: number) => ((low & STATE_AND_RESERVED) > UNMAPPED ? 1 : 0)
-    for await (const { kind, block, count } of this.#bat.runs(isData, first, end)) {
-      const range = intersect({ offset: block * blockSize, length: count * blockSize }, within)
-      if (kind === 1 && range !== undefined) yield range
-    }
+  protected override dataRangesWithin(within: Range): AsyncIterable<Range> {
+    return this.#blocks.dataRanges(within, this.#parent)
   }
 
   protected override writeBytes(): Promise<void> {
     throw new ReadOnlyError('READ_ONLY', 'images are opened for reading only')
   }
 
-  override close(): Promise<void> {
-    return this.#file.close()
-  }
-
-  /** Where the bytes of `range` lie in the file, in order; blocks that lie one behind the other there are one extent. */
-  async #extents(range: Range): Promise<Extent[]> {
-    const { blockSize } = this.geometry
-    const extents: Extent[] = []
-    for (let offset = range.offset; offset < endOf(range); ) {
-      const block = Math.floor(offset / blockSize)
-      const within = offset - block * blockSize
-      const length = Math.min(blockSize - within, endOf(range) - offset)
-      const fileOffset = this.#placeOf(block, await this.#bat.entry(block), { offset: within, length })
-      const last = extents.at(-1)
-      if (last !== undefined && fileOffset === follower(last)) last.length += length
-      else extents.push({ offset, length, fileOffset })
-      offset += length
+  override async close(): Promise<void> {
+    try {
+      await this.#file.close()
+    } finally {
+      await this.#parent?.close()
     }
-    return extents
-  }
-
-  /** Where in the file the bytes `within` of `block` lie; undefined where they read as zeros. */
-  #placeOf(block: number, entry: BatEntry, within: Range): number | undefined {
-    const fail = (code: RuleCode, expected: string, actual: string) => {
-      const breach: Breach = {
-        structure: `VHDX BAT entry of block ${block}`,
-        position: entry.position,
-        expected,
-        actual,
-      }
-      throw errorOf(problem(code, breach))
-    }
-    if (entry.reservedBits !== 0)
-      fail('BAT_RESERVED_BITS', 'without reserved bits', `with 0x${entry.reservedBits.toString(16)}`)
-    if (entry.state <= UNMAPPED) return undefined
-    if (entry.state === PARTIALLY_PRESENT) fail('BAT_PARTIAL', 'whole, for there is no parent', 'partially present')
-    if (entry.state !== FULLY_PRESENT) fail('BAT_STATE', 'in a known state', `in state ${entry.state}`)
-    const place = { offset: entry.mebibyte * MiB, length: this.geometry.blockSize }
-    const area = this.#areas.find(area => intersect(area, place) !== undefined)
-    if (area !== undefined) fail('BAT_ON_STRUCTURE', 'in free space', `at ${atByte(place.offset)}, in the ${area.name}`)
-    const fileOffset = place.offset + within.offset
-    if (fileOffset + within.length > this.#file.size) {
-      fail('BAT_BEYOND_END', `inside the file of ${this.#file.size} bytes`, `at ${atByte(place.offset)}`)
-    }
-    return fileOffset
   }
 }
 
-interface Extent {
-  readonly offset: number
-  length: number
-  readonly fileOffset: number | undefined
-}
-
-/** Where in the file the next bytes must lie to belong to the same extent. */
-const follower = ({ fileOffset, length }: Extent) => (fileOffset === undefined ? undefined : fileOffset + length)
-
-/** What is left to be undefined when no problem stops the opening: nothing. */
-type OpenableStructures = VhdxStructures & {
-  readonly creator: string
-  readonly headers: { readonly current: object }
-  readonly regionTables: { readonly bat: Range }
-  readonly metadataRegion: { readonly metadata: Metadata }
-  readonly geometry: Geometry
+/** What does not fit between a child and its parent and does no harm. Throws FormatError for what does. */
+function compareWithParent(structures: SoundStructures, parent: BlockDevice): Problem[] {
+  const { geometry, metadataRegion } = structures
+  const problemWith = (code: RuleCode, itemId: string, structure: string, expected: string, actual: string) =>
+    problem(code, { structure, position: findItem(metadataRegion.items, itemId)!.offset, expected, actual })
+  if (parent.sectorSize !== geometry.logicalSectorSize) {
+    const expected = `${parent.sectorSize}, as in its parent`
+    const actual = `${geometry.logicalSectorSize}`
+    throw errorOf(problemWith('PARENT_SECTOR_SIZE', LOGICAL_SECTOR_SIZE, logicalSectorSize.name, expected, actual))
+  }
+  if (parent.size === geometry.virtualSize) return []
+  const expected = `${parent.size}, as in its parent`
+  return [problemWith('PARENT_SIZE', VIRTUAL_DISK_SIZE, virtualDiskSize.name, expected, `${geometry.virtualSize}`)]
 }

@@ -50,7 +50,7 @@ const HEADERS: readonly Case[] = [
   [
     'log version 1, log dirty',
     image => image.editHeaders({ logVersion: 1, logGuid: LOG_GUID }),
-    ['HEADER_LOG_VERSION', 'LOG_DIRTY'],
+    ['HEADER_LOG_VERSION'],
     'HEADER_LOG_VERSION',
   ],
   [
@@ -80,18 +80,30 @@ const LOGS: readonly Case[] = [
       putInLog(image, 0, logEntry({ sequenceNumber: 5n }))
     },
     ['LOG_DIRTY'],
-    'LOG_DIRTY',
+    'opens',
   ],
-  ['dirty and empty', image => image.editHeaders({ logGuid: LOG_GUID }), ['LOG_DIRTY', 'LOG_NO_SEQUENCE'], 'LOG_DIRTY'],
+  ['dirty and empty', image => image.editHeaders({ logGuid: LOG_GUID }), ['LOG_NO_SEQUENCE'], 'LOG_NO_SEQUENCE'],
   [
     'of a larger file',
     image => {
       image.editHeaders({ logGuid: LOG_GUID })
       putInLog(image, 0, logEntry({ sequenceNumber: 5n, flushedFileOffset: 64 * MiB }))
     },
-    ['LOG_DIRTY', 'LOG_FILE_TRUNCATED'],
-    'LOG_DIRTY',
+    ['LOG_FILE_TRUNCATED'],
+    'LOG_FILE_TRUNCATED',
   ],
+  ...[0, 128 * 1024, MiB, 2 * MiB - 4096, 3 * MiB + 512, 2 ** 48].map(
+    fileOffset =>
+      [
+        `a logged write at ${fileOffset}`,
+        image => {
+          image.editHeaders({ logGuid: LOG_GUID })
+          putInLog(image, 0, logEntry({ sequenceNumber: 5n, data: [{ fileOffset, bytes: Buffer.alloc(4096) }] }))
+        },
+        ['LOG_TARGET'],
+        'LOG_TARGET',
+      ] satisfies Case,
+  ),
   ['leftovers in a clean log', image => putInLog(image, 0, logEntry({ sequenceNumber: 5n })), [], 'opens'],
 ]
 

@@ -39,8 +39,8 @@ describe.each(Object.entries(BROKEN_IMAGES))('%s', (_, cases) => {
 
 test('every rule has a case', () => {
   const tested = new Set(Object.values(BROKEN_IMAGES).flatMap(cases => cases.flatMap(([, , rules]) => rules)))
-  // Truncation and holes have tests of their own.
-  const own: RuleCode[] = ['TRUNCATED', 'FILE_SPARSE']
+  // These need a cut file, a log of 32 MiB, a parent, or holes, and have tests of their own.
+  const own: RuleCode[] = ['TRUNCATED', 'LOG_TOO_LARGE', 'PARENT_SECTOR_SIZE', 'PARENT_SIZE', 'FILE_SPARSE']
   expect(Object.keys(RULES).filter(code => !tested.has(code as RuleCode))).toEqual(own)
 })
 
@@ -79,14 +79,29 @@ test('a file with holes', async () => {
   expect((await checkVhdx(base.device, { allocatedBytes: base.content.length })).problems).toEqual([])
 })
 
-test('a dirty log leaves the BAT unjudged', async () => {
+test('a log that cannot be replayed leaves the BAT unjudged', async () => {
   const image = base.copy()
   image.editHeaders({ logGuid: LOG_GUID })
-  putInLog(image, 0, logEntry({ sequenceNumber: 5n }))
   image.setBat(1, 6, 5)
   const { problems, summary } = await checkVhdx(image.device)
-  expect(problems.map(({ code }) => code)).toEqual(['LOG_DIRTY'])
+  expect(problems.map(({ code }) => code)).toEqual(['LOG_NO_SEQUENCE'])
   expect(summary.blocks).toBeUndefined()
+})
+
+test('with a dirty log, what is judged is the image after the replay', async () => {
+  const image = base.copy()
+  const goodBat = Buffer.from(image.content.subarray(BAT_AT, BAT_AT + 4096))
+  image.setBat(1, 6, 5)
+  const badBat = Buffer.from(image.content.subarray(BAT_AT, BAT_AT + 4096))
+  image.editHeaders({ logGuid: LOG_GUID })
+  const codesAfter = async (bytes: Buffer) => {
+    putInLog(image, 0, logEntry({ sequenceNumber: 5n, data: [{ fileOffset: BAT_AT, bytes }] }))
+    const { problems, summary } = await checkVhdx(image.device)
+    return [...problems.map(({ code }) => code), summary.blocks?.fullyPresent]
+  }
+  expect(await codesAfter(goodBat)).toEqual(['LOG_DIRTY', 3])
+  goodBat.copy(image.content, BAT_AT)
+  expect(await codesAfter(badBat)).toEqual(['LOG_DIRTY', 'BAT_OVERLAP', 4])
 })
 
 test('the states of all blocks are counted', async () => {

@@ -162,7 +162,7 @@ describe('each byte flipped', () => {
     )
   })
 
-  test('of a dirty log: never opened', async () => {
+  test('of the only entry of a log: never opened', async () => {
     const dirty = base.copy()
     dirty.editHeaders({ logGuid: LOG_GUID })
     putInLog(dirty, 0, logEntry({ sequenceNumber: 5n, data: [{ fileOffset: 3 * MiB, bytes: pattern(4096) }] }))
@@ -170,7 +170,7 @@ describe('each byte flipped', () => {
       const image = dirty.copy()
       image.content[at]! ^= 0xff
       expect(await outcomeOf(image)).toBe('refused')
-      expect((await checkVhdx(image.device)).summary.counts).toEqual({ LOG_DIRTY: 1, LOG_NO_SEQUENCE: 1 })
+      expect((await checkVhdx(image.device)).summary.counts).toEqual({ LOG_NO_SEQUENCE: 1 })
     }
   })
 })

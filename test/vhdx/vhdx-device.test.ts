@@ -168,17 +168,17 @@ describe('what the image says of itself', () => {
   })
 })
 
-describe('what is not read yet is refused by name, with what to do', () => {
-  test('a log that was not replayed', async () => {
+describe('what cannot be read is refused by name, with what to do', () => {
+  test('a log that says nothing', async () => {
     const image = await TestImage.make({ virtualSize: 8 * MiB })
     image.editHeaders({ logGuid: LOG_GUID })
     const opening = VhdxDevice.open(image.device)
-    await expect(opening).rejects.toMatchObject({ name: 'UnsupportedError', code: 'LOG_DIRTY' })
+    await expect(opening).rejects.toMatchObject({ name: 'FormatError', code: 'LOG_NO_SEQUENCE' })
     await expect(opening).rejects.toThrow(LOG_GUID)
-    await expect(opening).rejects.toThrow('Attach it once read-write in Windows')
+    await expect(opening).rejects.toThrow('restore the file from a copy')
   })
 
-  test('a child, with the names of its parent', async () => {
+  test('a child without its parent, with the names of its parent', async () => {
     const image = await TestImage.make({ virtualSize: 8 * MiB })
     image.makeChild({
       absolute_win32_path: '\\\\?\\d:\\disks\\base.vhdx',
