@@ -2,18 +2,13 @@
 import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, intersect, normalizeRanges, type Range, totalLength } from '../device/ranges.ts'
 import { formatError } from '../errors.ts'
+import type { ClusterRun } from '../volume/cluster-chain.ts'
 import type { AllocationTable } from './allocation-table.ts'
 import type { BitmapEntry } from './format.ts'
 import { bitmapBytesNeeded, clusterOffset, type ExfatLayout } from './layout.ts'
 
 /** Bytes of the bitmap read at a time: a million clusters. */
 const WINDOW_LENGTH = 128 * 1024
-
-/** Clusters `first` to `first + count - 1`, all used. */
-export interface ClusterRun {
-  readonly first: number
-  readonly count: number
-}
 
 /** The bitmap of a volume, read in windows, however large it is. */
 export class AllocationBitmap {

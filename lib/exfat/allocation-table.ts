@@ -1,8 +1,10 @@
 /** The file allocation table, which only chains: what is in use stands in the bitmap. spec-notes/exfat.md, "Chains". */
 import type { BlockDevice } from '../device/block-device.ts'
+import { tryRead } from '../device/try-read.ts'
+import { UNREADABLE_LINK } from '../volume/cluster-links.ts'
 import { type ExfatLayout, isCluster } from './layout.ts'
 
-const END_OF_CHAIN = 0xffffffff
+export const END_OF_CHAIN = 0xffffffff
 const ENTRY_SIZE = 4
 /** Chains mostly lead to the next cluster, so entries come many at a time. */
 const WINDOW_LENGTH = 64 * 1024
@@ -34,6 +36,26 @@ export class AllocationTable {
       cluster = await this.#entry(cluster)
     }
     return undefined
+  }
+
+  /** Byte of the volume where the entry of `cluster` stands. */
+  placeOf(cluster: number): number {
+    return this.#offset + cluster * ENTRY_SIZE
+  }
+
+  /** Fills `links` with the entries of the clusters from `first` on, or with UNREADABLE_LINK where they cannot be read. */
+  async readLinks(first: number, links: Uint32Array): Promise<void> {
+    const bytes = Buffer.alloc(links.length * ENTRY_SIZE)
+    const { sectorSize } = this.#layout
+    const isWhole = (await tryRead(this.#device, this.placeOf(first), bytes)) === undefined
+    for (let i = 0; i < links.length; i++) links[i] = bytes.readUInt32LE(i * ENTRY_SIZE)
+    for (let at = 0; !isWhole && at < bytes.length; at += sectorSize) {
+      const sector = bytes.subarray(at, at + sectorSize)
+      const problem = await tryRead(this.#device, this.placeOf(first) + at, sector)
+      for (let i = 0; i < sector.length; i += ENTRY_SIZE) {
+        links[(at + i) / ENTRY_SIZE] = problem === undefined ? sector.readUInt32LE(i) : UNREADABLE_LINK
+      }
+    }
   }
 
   async #entry(cluster: number): Promise<number> {

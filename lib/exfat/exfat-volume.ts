@@ -1,15 +1,16 @@
 /** An exFAT volume. spec-notes/exfat.md. */
 import type { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
-import { formatError, UnsupportedError } from '../errors.ts'
+import { formatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Files } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { AllocationBitmap } from './allocation-bitmap.ts'
 import { AllocationTable } from './allocation-table.ts'
 import { activeFat, readBootRegion } from './boot-region.ts'
+import { ExfatFiles } from './exfat-files.ts'
 import { clusterOffset, type ExfatLayout, heapEnd } from './layout.ts'
-import { readRootDirectory } from './root-directory.ts'
+import { type RootDirectory, readRootDirectory, type StoredEntry } from './root-directory.ts'
 
 /** 3.1.13, "VolumeFlags Field". */
 const VOLUME_DIRTY = 0x2
@@ -26,18 +27,24 @@ export class ExfatVolume implements Volume {
   readonly #device: BlockDevice
   readonly #layout: ExfatLayout
   readonly #bitmap: AllocationBitmap
+  /** Which FAT is live. */
+  readonly #live: number
+  readonly #upcase: StoredEntry | undefined
 
   private constructor(
     device: BlockDevice,
     layout: ExfatLayout,
     bitmap: AllocationBitmap,
-    label: string | undefined,
+    live: number,
+    { label, upcase }: RootDirectory,
     hazards: readonly Finding[],
     findings: readonly Finding[],
   ) {
     this.#device = device
     this.#layout = layout
     this.#bitmap = bitmap
+    this.#live = live
+    this.#upcase = upcase
     this.label = label
     this.clusterSize = layout.clusterSize
     this.sectorSize = layout.sectorSize
@@ -53,11 +60,12 @@ export class ExfatVolume implements Volume {
     const { layout, flags, findings } = await readBootRegion(device)
     const live = activeFat(flags)
     const table = new AllocationTable(device, layout, live)
-    const { bitmaps, label, problem } = await readRootDirectory(device, layout, table)
+    const root = await readRootDirectory(device, layout, table)
+    const { bitmaps, problem } = root
     const entry = bitmaps[live]
     if (entry === undefined) throw noBitmap(layout, problem)
     const bitmap = await AllocationBitmap.open(device, layout, table, entry)
-    return new ExfatVolume(device, layout, bitmap, label, flags & VOLUME_DIRTY ? [dirty] : [], [
+    return new ExfatVolume(device, layout, bitmap, live, root, flags & VOLUME_DIRTY ? [dirty] : [], [
       ...findings,
       ...(flags & MEDIA_FAILURE ? [mediaFailure] : []),
       ...(problem === undefined ? [] : [brokenRoot(problem)]),
@@ -87,8 +95,8 @@ export class ExfatVolume implements Volume {
     yield { offset: end, length: this.#device.size - end }
   }
 
-  async openFiles(): Promise<Files> {
-    throw new UnsupportedError('FILES_NOT_READ', 'the files of this volume cannot be read yet: it is exFAT')
+  openFiles(): Promise<Files> {
+    return ExfatFiles.open(this.#device, this.#layout, this.#live, this.#upcase)
   }
 }
 

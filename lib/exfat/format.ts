@@ -45,3 +45,56 @@ export const labelEntry = struct('exFAT volume label entry', 32, {
   label: bytes(22),
   reserved: reserved(8),
 })
+
+/** 7.2, "Up-case Table Directory Entry". */
+export const upcaseEntry = struct('exFAT up-case table entry', 32, {
+  type: u8,
+  reserved1: reserved(3),
+  checksum: u32,
+  reserved2: reserved(12),
+  firstCluster: u32,
+  dataLength: u64,
+})
+export type UpcaseEntry = Infer<typeof upcaseEntry>
+
+/** 7.4, "File Directory Entry": the first of a set. Hundredths of a second are 0 to 199; UTC offsets quarters of an hour. */
+export const fileEntry = struct('exFAT file entry', 32, {
+  type: u8,
+  secondaryCount: u8,
+  setChecksum: u16,
+  attributes: u16,
+  reserved1: reserved(2),
+  createdTime: u16,
+  createdDate: u16,
+  modifiedTime: u16,
+  modifiedDate: u16,
+  accessedTime: u16,
+  accessedDate: u16,
+  createdHundredths: u8,
+  modifiedHundredths: u8,
+  createdUtcOffset: u8,
+  modifiedUtcOffset: u8,
+  accessedUtcOffset: u8,
+  reserved2: reserved(7),
+})
+
+/** 7.6, "Stream Extension Directory Entry": the second of a set. `nameLength` in UTF-16 units. */
+export const streamEntry = struct('exFAT stream extension entry', 32, {
+  type: u8,
+  flags: u8,
+  reserved1: reserved(1),
+  nameLength: u8,
+  nameHash: u16,
+  reserved2: reserved(2),
+  validDataLength: u64,
+  reserved3: reserved(4),
+  firstCluster: u32,
+  dataLength: u64,
+})
+
+/** 7.7, "File Name Directory Entry": 15 units of the name. */
+export const nameEntry = struct('exFAT file name entry', 32, {
+  type: u8,
+  flags: u8,
+  name: bytes(30),
+})

@@ -3,6 +3,8 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { tryRead } from '../device/try-read.ts'
 import type { StorageError } from '../errors.ts'
+import type { ClusterRun } from '../volume/cluster-chain.ts'
+import { UNREADABLE_LINK } from '../volume/cluster-links.ts'
 import { type FatLayout, type FatWidth, isCluster } from './layout.ts'
 
 /** Entries are read so many at a time: a multiple of 2, so that FAT12's pairs of entries in 3 bytes stay whole. */
@@ -11,12 +13,6 @@ const WINDOW_ENTRIES = 2 ** 17
 const FREE = 0
 const USED = 1
 const BAD = 2
-
-/** Clusters `first` to `first + count - 1`, all used. */
-export interface ClusterRun {
-  readonly first: number
-  readonly count: number
-}
 
 /** What the FAT says about all clusters. */
 export interface FatCount {
@@ -104,6 +100,20 @@ export class AllocationTable {
     return undefined
   }
 
+  /**
+   * Fills `links` with the entries of the clusters from `first` on, an even number, which may be 0. Each is that of the
+   * first live copy where it can be read, or UNREADABLE_LINK.
+   */
+  async readLinks(first: number, links: Uint32Array): Promise<void> {
+    const { width, liveFats } = this.#layout
+    const tables = liveFats.map(() => Buffer.alloc(Math.ceil((links.length * width) / 8)))
+    const offset = (first * width) / 8
+    const isRead = (await tryRead(this.#device, liveFats[0]! + offset, tables[0]!)) === undefined
+    const lost = isRead ? [] : await this.#readCopies(offset, tables)
+    for (let i = 0; i < links.length; i++) links[i] = entryAt(tables[0]!, width, i)
+    for (const { from, end } of lost.map(range => entriesIn(range, width))) links.fill(UNREADABLE_LINK, from, end)
+  }
+
   /** The states of all clusters, a window at a time. A window is valid until the next is asked for. */
   async *#windows(): AsyncIterable<StateWindow> {
     const { clusterCount, width, liveFats } = this.#layout
@@ -157,7 +167,8 @@ function entryAt(table: Buffer, width: FatWidth, index: number): number {
 
 const badMark = (width: FatWidth) => (width === 32 ? 0x0ffffff7 : width === 16 ? 0xfff7 : 0xff7)
 
-const isEndOfChain = (entry: number, width: FatWidth) => entry > badMark(width)
+/** "FAT Data Structure": what is above the mark for bad clusters. */
+export const isEndOfChain = (entry: number, width: FatWidth) => entry > badMark(width)
 
 /**
  * Hot: the state of each entry of `table` from `from` on; those before are free. Returns how many of the used ones lead
@@ -196,13 +207,19 @@ function unite(states: Uint8Array, tables: readonly Buffer[], width: FatWidth, f
 function useUnreadable(states: Uint8Array, lost: readonly Range[], width: FatWidth, from: number): number {
   let unreadable = 0
   for (const range of lost) {
-    const first = Math.max(Math.floor((range.offset * 8) / width), from)
-    const end = Math.min(Math.ceil((endOf(range) * 8) / width), states.length)
+    const entries = entriesIn(range, width)
+    const [first, end] = [Math.max(entries.from, from), Math.min(entries.end, states.length)]
     states.fill(USED, first, end)
     unreadable += Math.max(end - first, 0)
   }
   return unreadable
 }
+
+/** The entries that lie in `range` of a table, wholly or in part. */
+const entriesIn = (range: Range, width: FatWidth) => ({
+  from: Math.floor((range.offset * 8) / width),
+  end: Math.ceil((endOf(range) * 8) / width),
+})
 
 /** Hot: the runs of used entries. */
 function* runsOf(states: Uint8Array): Iterable<ClusterRun> {

@@ -2,12 +2,13 @@
 import type { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
 import { tryRead } from '../device/try-read.ts'
-import { FormatError, formatError, hex, UnsupportedError } from '../errors.ts'
+import { FormatError, formatError, hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Files } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { AllocationTable, type FatCount } from './allocation-table.ts'
 import { type FatBootSector, isFat, readBootSector } from './boot-sector.ts'
+import { FatFiles } from './fat-files.ts'
 import { infoSector } from './format.ts'
 import { clusterOffset, dataEnd, type FatLayout, isOversized } from './layout.ts'
 import { hasRealFolder, labelText, type RootDirectory, readRootDirectory } from './root-directory.ts'
@@ -109,7 +110,7 @@ export class FatVolume implements Volume {
   }
 
   async openFiles(): Promise<Files> {
-    throw new UnsupportedError('FILES_NOT_READ', 'the files of this volume cannot be read yet: it is FAT')
+    return new FatFiles(this.#device, this.#boot)
   }
 }
 

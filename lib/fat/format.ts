@@ -59,15 +59,33 @@ export const infoSector = struct('FAT32 FSInfo', 512, {
   trailSignature: magic('\0\0\x55\xaa'),
 })
 
-/** "FAT Directory Structure". */
+/** "FAT Directory Structure". The high half of the first cluster is FAT32's alone. */
 export const directoryEntry = struct('FAT directory entry', 32, {
   name: bytes(11),
   attributes: u8,
+  /** Windows NT: 0x08 the name is in small letters, 0x10 its extension. */
   caseFlags: u8,
-  times: bytes(7),
+  /** Of a second, 0 to 199: times have only every second one. */
+  createdHundredths: u8,
+  createdTime: u16,
+  createdDate: u16,
+  accessedDate: u16,
   firstClusterHigh: u16,
-  writeTime: u32,
+  modifiedTime: u16,
+  modifiedDate: u16,
   firstClusterLow: u16,
   size: u32,
 })
 export type DirectoryEntry = Infer<typeof directoryEntry>
+
+/** "FAT Long Directory Entries": 13 units of a long name, of which the last part comes first, with 0x40 in its order. */
+export const longNameEntry = struct('FAT long name entry', 32, {
+  order: u8,
+  name1: bytes(10),
+  attributes: u8,
+  type: u8,
+  checksum: u8,
+  name2: bytes(12),
+  firstCluster: u16,
+  name3: bytes(4),
+})

@@ -76,6 +76,9 @@ export const dataEnd = (layout: FatLayout) => layout.dataOffset + layout.cluster
 /** Whether `number` is a cluster of the volume. */
 export const isCluster = (layout: FatLayout, number: number) => number >= 2 && number < layout.clusterCount + 2
 
+/** Byte of a FAT where the entry of `cluster` begins. */
+export const entryOffset = (width: FatWidth, cluster: number) => Math.floor((cluster * width) / 8)
+
 /** Bytes that the entries of all clusters take in a FAT, with the two reserved ones in front. */
 export const fatBytesNeeded = ({ width, clusterCount }: FatLayout) => Math.ceil(((clusterCount + 2) * width) / 8)
 

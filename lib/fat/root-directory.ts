@@ -3,26 +3,22 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { tryRead } from '../device/try-read.ts'
 import type { AllocationTable } from './allocation-table.ts'
 import type { FatBootSector } from './boot-sector.ts'
+import {
+  ATTRIBUTE_FOLDER,
+  ATTRIBUTE_LABEL,
+  DELETED,
+  END,
+  ESCAPED_E5,
+  KIND,
+  LONG_NAME,
+  MAX_DIRECTORY_LENGTH,
+} from './directory.ts'
 import { type DirectoryEntry, directoryEntry } from './format.ts'
 import { clusterOffset, type FatLayout, isCluster } from './layout.ts'
-
-const ATTRIBUTE_LABEL = 0x08
-const ATTRIBUTE_FOLDER = 0x10
-/** A piece of a long name has label, read-only, hidden and system all set. */
-const LONG_NAME = 0x0f
-const KIND = 0x3f
-
-const END = 0
-const DELETED = 0xe5
-/** The first byte of a name that really begins with 0xE5. */
-const ESCAPED_E5 = 0x05
 
 const SELF = '.          '
 const NAME_LENGTH = 11
 const ATTRIBUTES_OFFSET = directoryEntry.offsetOf('attributes')
-
-/** No directory may be larger: 65,536 entries. */
-const MAX_DIRECTORY_LENGTH = 65_536 * directoryEntry.size
 
 /** Folders in the root that are looked into: enough to know. */
 const FOLDERS_LOOKED_AT = 16

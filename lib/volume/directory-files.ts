@@ -1,0 +1,375 @@
+/** The files of a file system whose directories hold all that is known of a file, each under one name: FAT and exFAT. */
+import type { BlockDevice } from '../device/block-device.ts'
+import { CachedDevice } from '../device/cached-device.ts'
+import { tryRead } from '../device/try-read.ts'
+import { type DiskImageError, FormatError, formatError, NotFoundError, StorageError } from '../errors.ts'
+import type { Finding } from '../finding.ts'
+import type { ClusterChain } from './cluster-chain.ts'
+import { ClusterContent, type ClusterPlaces } from './cluster-content.ts'
+import type { ClusterLinks } from './cluster-links.ts'
+import { type Entry, FileAttribute } from './entry.ts'
+import type { AttributeDetails, EntryDetails, Files, ListOptions, RunDetails } from './files.ts'
+import { FindingList } from './finding-list.ts'
+import { sameLetters, type UpcaseTable } from './letter-case.ts'
+
+/** Entries in a batch of `scan`, or some more. */
+const BATCH = 512
+/** Bytes of a directory that are read and decoded at a time. */
+const PIECE_LENGTH = 64 * 1024
+/** What is lost at least where a directory cannot be read. */
+const SECTOR = 512
+/** UTF-16 units of a path, as many as Windows takes. Only directories that were made to be deep have longer ones. */
+const MAX_PATH = 32_767
+/** Runs that `details` gives. */
+const MAX_RUNS = 65_536
+
+/** A file or directory, with what is needed to read it. */
+export interface DirectoryEntry extends Entry {
+  readonly namespace: 'long' | 'short'
+  /** Its short (8.3) name, if it has a long one too. */
+  readonly shortName: string | undefined
+  /** 0 where it has none. */
+  readonly firstCluster: number
+  /** Bytes of the content, of a directory too; undefined where it has as many as its clusters. */
+  readonly contentSize: number | undefined
+  /** Bytes that were written; what is behind them reads as zeros. */
+  readonly validSize: number | undefined
+  /** What is special about how the content lies, such as 'contiguous'. */
+  readonly flags: readonly string[]
+}
+
+/** Whole entries of a directory. */
+export interface DirectoryPiece {
+  readonly bytes: Buffer
+  /** Whether no other piece follows. */
+  readonly isFinal: boolean
+  /** The byte of the volume where byte `offset` of the piece lies. */
+  positionOf(offset: number): Promise<number>
+}
+
+/** What is in a piece of a directory. */
+export interface DecodedPiece<E> {
+  readonly entries: readonly E[]
+  /** Bytes that need not be looked at again; the rest belongs to an entry that goes on in the next piece. */
+  readonly length: number
+  /** Whether the directory ends in the piece. */
+  readonly isLast: boolean
+}
+
+/** Entries that were read at once, and the bytes that were read for them. */
+interface ReadPiece<E> {
+  readonly entries: readonly E[]
+  readonly length: number
+}
+
+/** What FAT and exFAT have in common above their structures. */
+export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files {
+  protected abstract readonly root: E
+  protected abstract readonly links: ClusterLinks
+  protected abstract readonly upcase: UpcaseTable
+  /** Bytes of the volume: directories have not more in all. */
+  protected abstract readonly volumeSize: number
+  /** A byte that, repeated, makes a deleted entry: it stands for what cannot be read. */
+  protected abstract readonly filler: number
+  protected readonly device: BlockDevice
+  /** The same, for what is read again and again. */
+  protected readonly cached: BlockDevice
+  readonly #findings = new FindingList()
+
+  constructor(device: BlockDevice) {
+    this.device = device
+    this.cached = new CachedDevice(device)
+  }
+
+  get findings(): readonly Finding[] {
+    return this.#findings.list
+  }
+
+  /** The clusters of an entry that has no `error`. */
+  protected abstract chainOf(entry: E): Promise<ClusterChain>
+  protected abstract placesOf(entry: E): ClusterPlaces
+  protected abstract decode(directory: E, piece: DirectoryPiece): Promise<DecodedPiece<E>>
+
+  protected note(finding: Finding): void {
+    this.#findings.add(finding)
+  }
+
+  async stat(path: string): Promise<E> {
+    const separator = path.includes('/') ? '/' : '\\'
+    const names = path.split(separator).filter(name => name !== '' && name !== '.')
+    let entry = this.root
+    for (const name of names) entry = await this.#find(entry, name)
+    return entry
+  }
+
+  /** A name just as it was asked for comes first: a damaged directory may have others that differ in case only. */
+  async #find(directory: E, name: string): Promise<E> {
+    const matches = (other: string | undefined) => other !== undefined && sameLetters(other, name, this.upcase)
+    let similar: E | undefined
+    for await (const { entries } of this.#read(directory)) {
+      for (const entry of entries) {
+        if (entry.name === name) return entry
+        if (similar === undefined && (matches(entry.name) || matches(entry.shortName))) similar = entry
+      }
+    }
+    if (similar !== undefined) return similar
+    const message = `there is no '${name}' in ${directory.path}`
+    throw new NotFoundError('NO_SUCH_FILE', message, { name, directory: directory.path })
+  }
+
+  async *list(directory: E, { signal }: ListOptions = {}): AsyncGenerator<E> {
+    for await (const { entries } of this.#read(directory)) {
+      signal?.throwIfAborted()
+      yield* entries
+    }
+  }
+
+  /** Level by level, and the directories of each in the order of the disk. */
+  async *scan(directory: E = this.root, { signal }: ListOptions = {}): AsyncGenerator<readonly E[]> {
+    const seen = new Set([directory.position])
+    let bytesLeft = this.volumeSize
+    let batch: E[] = []
+    for (let level = [directory]; level.length > 0; ) {
+      const next: E[] = []
+      for (const parent of level.sort((a, b) => a.position! - b.position!)) {
+        for await (const { entries, length } of parent === directory ? this.#read(parent) : this.#readable(parent)) {
+          signal?.throwIfAborted()
+          for (const entry of entries) {
+            batch.push(entry)
+            if (this.#isToBeEntered(entry, seen)) next.push(entry)
+          }
+          if (batch.length >= BATCH) {
+            yield batch
+            batch = []
+          }
+          bytesLeft -= length
+        }
+        if (bytesLeft < 0) {
+          this.note(crossedDirectories(parent))
+          next.length = 0
+          break
+        }
+      }
+      level = next
+    }
+    if (batch.length > 0) yield batch
+  }
+
+  /** Whether `entry` is a directory that can be read and was not met before, as one that contains itself is. */
+  #isToBeEntered(entry: E, seen: Set<number | undefined>): boolean {
+    if (entry.kind !== 'directory' || entry.error !== undefined || entry.position === undefined) return false
+    if (seen.has(entry.position)) this.note(directoryTwice(entry))
+    else if (entry.path.length > MAX_PATH) this.note(pathTooLong(entry))
+    else {
+      seen.add(entry.position)
+      return true
+    }
+    return false
+  }
+
+  /** What of `directory` can be read; a finding says why that is not all. */
+  async *#readable(directory: E): AsyncIterable<ReadPiece<E>> {
+    try {
+      yield* this.#read(directory)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.note(lostDirectory(directory, error))
+    }
+  }
+
+  async *#read(directory: E): AsyncIterable<ReadPiece<E>> {
+    const { path, kind, error } = directory
+    if (kind !== 'directory') throw new NotFoundError('NOT_A_DIRECTORY', `${path} is not a directory`, { path })
+    if (error !== undefined) throw error
+    const chain = await this.chainOf(directory)
+    const content = this.#contentIn(chain, directory, this.cached)
+    const buffer = Buffer.allocUnsafe(Math.min(PIECE_LENGTH, content.size))
+    for (let offset = 0; offset < content.size; ) {
+      const bytes = buffer.subarray(0, Math.min(buffer.length, content.size - offset))
+      await this.#readPiece(directory, content, offset, bytes)
+      const isFinal = offset + bytes.length === content.size
+      const positionOf = async (at: number) => (await content.find(offset + at)).offset
+      const { entries, length, isLast } = await this.decode(directory, { bytes, isFinal, positionOf })
+      yield { entries, length: bytes.length }
+      if (isLast) return
+      offset += isFinal ? bytes.length : length
+    }
+    const problem = problemOf(chain, directory, content.size)
+    if (problem !== undefined) this.note(brokenChain(directory, problem))
+  }
+
+  async #readPiece({ path }: E, content: BlockDevice, offset: number, piece: Buffer): Promise<void> {
+    if ((await tryRead(content, offset, piece)) === undefined) return
+    for (let at = 0; at < piece.length; at += SECTOR) {
+      const sector = piece.subarray(at, at + SECTOR)
+      const problem = await tryRead(content, offset + at, sector)
+      if (problem === undefined) continue
+      sector.fill(this.filler)
+      this.note(unreadableDirectory(path, problem))
+    }
+  }
+
+  async open(entry: E, stream = ''): Promise<BlockDevice> {
+    const { path, kind, error } = entry
+    if (kind !== 'file') throw new NotFoundError('NOT_A_FILE', `${path} is not a file`, { path })
+    if (stream !== '') {
+      const message = `${path} has no stream '${stream}': only NTFS has streams`
+      throw new NotFoundError('NO_SUCH_STREAM', message, { path, stream })
+    }
+    if (error !== undefined) throw error
+    const chain = await this.chainOf(entry)
+    const content = this.#contentIn(chain, entry, this.device)
+    if (content.size < entry.size) throw await this.#shortChain(entry, chain)
+    return content
+  }
+
+  /** The content as far as `chain` reaches. */
+  #contentIn(chain: ClusterChain, entry: E, device: BlockDevice): ClusterContent {
+    const places = this.placesOf(entry)
+    const capacity = chain.count * places.clusterSize
+    const size = Math.min(entry.contentSize ?? capacity, capacity)
+    return new ClusterContent(device, places, chain, size, entry.validSize)
+  }
+
+  /** Never are zeros given for what is behind the end of a chain. */
+  async #shortChain({ path, size, firstCluster }: E, chain: ClusterChain): Promise<FormatError> {
+    const last = chain.count === 0 ? firstCluster : (await chain.find(chain.count - 1)).first
+    return formatError('CLUSTER_CHAIN_BROKEN', {
+      structure: 'cluster chain',
+      position: this.links.source.placeOf(last),
+      expected: `one for the ${size} bytes of ${path}`,
+      actual: `one that ${chain.problem ?? 'ends'} after ${chain.count} clusters`,
+    })
+  }
+
+  async details(entry: E): Promise<EntryDetails> {
+    const { name, namespace, shortName, created, modified, changed, accessed, firstCluster } = entry
+    const short = shortName === undefined ? [] : [{ name: shortName, namespace: 'short', parent: undefined }]
+    const isRoot = entry.path === this.root.path
+    return {
+      entry,
+      names: isRoot ? [] : [{ name, namespace, parent: undefined }, ...short],
+      times: isRoot ? [] : [{ source: 'directory entry', created, modified, changed, accessed }],
+      identifiers: firstCluster === 0 ? {} : { 'first cluster': firstCluster },
+      attributes: entry.error === undefined ? [await this.#contentDetails(entry)] : [],
+      reparse: undefined,
+      sddl: undefined,
+    }
+  }
+
+  async #contentDetails(entry: E): Promise<AttributeDetails> {
+    const { clusterSize, offsetOf } = this.placesOf(entry)
+    const chain = await this.chainOf(entry)
+    const { size } = this.#contentIn(chain, entry, this.device)
+    const problem = problemOf(chain, entry, size)
+    if (problem !== undefined) this.note(brokenChain(entry, problem))
+    const runs: RunDetails[] = []
+    let offset = 0
+    for await (const { first, count } of chain.runs()) {
+      if (runs.length === MAX_RUNS) {
+        this.note(manyRuns(entry))
+        break
+      }
+      const content = { offset, length: count * clusterSize }
+      runs.push({ content, position: offsetOf(first) })
+      offset += content.length
+    }
+    return {
+      type: 'content',
+      name: '',
+      resident: false,
+      flags: entry.flags,
+      size,
+      initializedSize: Math.min(entry.validSize ?? size, size),
+      allocatedSize: chain.count * clusterSize,
+      records: [],
+      runs,
+    }
+  }
+}
+
+/** What no file of these file systems has, or all have. */
+export const commonFields = {
+  changed: undefined,
+  record: undefined,
+  links: 1,
+  streams: [],
+  target: undefined,
+  isSystem: false,
+} as const
+
+/** What is the same in every root. */
+export const rootFields = {
+  ...commonFields,
+  path: '/',
+  name: '',
+  namespace: 'long',
+  shortName: undefined,
+  kind: 'directory',
+  size: 0,
+  modified: undefined,
+  created: undefined,
+  accessed: undefined,
+  attributes: FileAttribute.directory,
+  contentSize: undefined,
+  validSize: undefined,
+  flags: [],
+} as const
+
+/** The path of what is called `name` in `directory`. */
+export const pathIn = ({ path }: Entry, name: string) => (path === '/' ? `/${name}` : `${path}/${name}`)
+
+/** `text` without what cannot be in a path here, and is in no sound name: '/' and the character zero. */
+export const nameOf = (text: string) => text.replace(/[/\0]/g, '\ufffd')
+
+/** Whether `error` is about bytes that are bad or unreadable, and not a disk that is gone. */
+export const isDamage = (error: unknown): error is DiskImageError =>
+  error instanceof FormatError || (error instanceof StorageError && error.code !== 'DEVICE_GONE')
+
+/** Why `chain` is not as long as the content, of which it holds `size` bytes; undefined when it is. */
+function problemOf(chain: ClusterChain, { contentSize }: DirectoryEntry, size: number): string | undefined {
+  if (contentSize === undefined) return chain.problem
+  return contentSize === size ? undefined : (chain.problem ?? `ends after ${chain.count} clusters`)
+}
+
+const brokenChain = ({ path, position }: Entry, problem: string): Finding => ({
+  code: 'CLUSTER_CHAIN_BROKEN',
+  message: `the chain of clusters of ${path} ${problem}`,
+  details: { path, position },
+})
+
+const manyRuns = ({ path }: Entry): Finding => ({
+  code: 'MORE_RUNS',
+  message: `${path} lies in more than ${MAX_RUNS} pieces: these are the first`,
+  details: { path },
+})
+
+const unreadableDirectory = (path: string, problem: StorageError): Finding => ({
+  code: 'DIRECTORY_UNREADABLE',
+  message: `a part of directory ${path} cannot be read: ${problem.message}`,
+  details: { path, ...problem.details },
+})
+
+const lostDirectory = ({ path }: Entry, error: DiskImageError): Finding => ({
+  code: 'DIRECTORY_DAMAGED',
+  message: `not all of directory ${path} can be read: ${error.message}`,
+  details: { path, ...error.details },
+})
+
+const directoryTwice = ({ path, position }: Entry): Finding => ({
+  code: 'DIRECTORY_TWICE',
+  message: `directory ${path} is another one too, or contains itself: what is in it is listed once`,
+  details: { path, position },
+})
+
+const pathTooLong = ({ path, position }: Entry): Finding => ({
+  code: 'PATH_TOO_LONG',
+  message: `the path of a directory has more than ${MAX_PATH} letters, and it is not entered: ${path.slice(0, 80)}…`,
+  details: { position },
+})
+
+const crossedDirectories = ({ path }: Entry): Finding => ({
+  code: 'DIRECTORIES_CROSSED',
+  message: `up to ${path} there is more in directories than the volume has room for: they share clusters. What comes after it is not listed`,
+  details: { path },
+})

@@ -1,0 +1,33 @@
+/** Names that differ in case only, unit by unit of UTF-16: no locale, no change of length. */
+
+/** One capital for each UTF-16 unit. */
+export type UpcaseTable = Uint16Array
+
+const UNITS = 0x10000
+
+/** The capital of every unit by Unicode, for volumes without a table of their own. */
+export const unicodeUpcase: () => UpcaseTable = once(() => {
+  const table = new Uint16Array(UNITS)
+  for (let unit = 0; unit < UNITS; unit++) {
+    const capital = String.fromCharCode(unit).toUpperCase()
+    table[unit] = capital.length === 1 ? capital.charCodeAt(0) : unit
+  }
+  return table
+})
+
+/** Hot: whether `a` and `b` differ in case at most. */
+export function sameLetters(a: string, b: string, upcase: UpcaseTable): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) {
+    if (upcase[a.charCodeAt(i)] !== upcase[b.charCodeAt(i)]) return false
+  }
+  return true
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
