@@ -4,9 +4,8 @@ import type { Finding } from '../finding.ts'
 import { dateOf } from '../vhd/footer.ts'
 import { readVhdStructures } from '../vhd/structures.ts'
 import { VhdDevice } from '../vhd/vhd-device.ts'
+import { readVhdxIdentity } from '../vhdx/identity.ts'
 import type { ParentLocator } from '../vhdx/parent-locator.ts'
-import { errorOf, RULES } from '../vhdx/rules.ts'
-import { readStructures } from '../vhdx/structures.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import type { ImageFile } from './image-file.ts'
 
@@ -69,14 +68,8 @@ async function readVhd(file: ImageFile): Promise<OpenableImage> {
 }
 
 async function readVhdx(file: ImageFile): Promise<OpenableImage> {
-  const { problems, headers, metadataRegion } = await readStructures(file.device)
-  const obstacle = problems.find(
-    ({ code, severity }) => severity === 'error' || (code !== 'PARENT_NOT_OPENED' && 'unsupported' in RULES[code]),
-  )
-  if (obstacle !== undefined) throw errorOf(obstacle)
-  // What is missing without a problem, nothing is.
-  const { dataWriteGuid } = headers.current!.header
-  const { virtualSize, logicalSectorSize, leaveBlocksAllocated, hasParent, parentLocator } = metadataRegion!.metadata!
+  const { header, metadata } = await readVhdxIdentity(file.device)
+  const { virtualSize, logicalSectorSize, leaveBlocksAllocated, hasParent, parentLocator } = metadata
   return {
     ...factsOf(file),
     format: 'vhdx',
@@ -84,10 +77,10 @@ async function readVhdx(file: ImageFile): Promise<OpenableImage> {
     virtualSize,
     logicalSectorSize,
     created: undefined,
-    id: dataWriteGuid,
+    id: header.dataWriteGuid,
     parent: parentLocator && linkOf(parentLocator),
     file,
-    open: () => VhdxDevice.open(file.device),
+    open: parent => VhdxDevice.open(file.device, { parent }),
   }
 }
 

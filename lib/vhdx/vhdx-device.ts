@@ -29,7 +29,10 @@ export interface BlockStates {
 
 /** With what an image is opened. */
 export interface VhdxOpenOptions {
-  /** The disk that a differencing image is a change of: whoever opens it has made sure that it is the right one. */
+  /**
+   * The disk that a differencing image is a change of. Whoever opens it has made sure that it is the right one, and
+   * keeps it open as long as the image. An image without a parent does not use it.
+   */
   readonly parent?: BlockDevice | undefined
 }
 
@@ -84,10 +87,10 @@ export class VhdxDevice extends BlockDevice {
   }
 
   /**
-   * Opens the image in `file`, which from then on belongs to the device, as the parent does: closing the device closes
-   * both. When opening fails they stay the caller's. `parent` is not used for an image that has none, and is then not
-   * the device's. Throws FormatError with the code of the broken rule (rules.ts), and UnsupportedError for a
-   * differencing image without its parent (PARENT_NOT_OPENED) and for what is newer than this.
+   * Opens the image in `file`, which from then on belongs to the device: closing the device closes it. When opening
+   * fails it stays the caller's, as the parent does in any case. Throws FormatError with the code of the broken rule
+   * (rules.ts), and UnsupportedError for a differencing image without its parent (PARENT_NOT_OPENED) and for what is
+   * newer than this.
    */
   static async open(file: BlockDevice, options: VhdxOpenOptions = {}): Promise<VhdxDevice> {
     const structures = await readSoundStructures(file)
@@ -141,12 +144,8 @@ export class VhdxDevice extends BlockDevice {
     throw new ReadOnlyError('READ_ONLY', 'images are opened for reading only')
   }
 
-  override async close(): Promise<void> {
-    try {
-      await this.#file.close()
-    } finally {
-      await this.#parent?.close()
-    }
+  override close(): Promise<void> {
+    return this.#file.close()
   }
 }
 
