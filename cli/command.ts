@@ -51,6 +51,7 @@ function settled<A extends object>(args: A, lists: readonly PropertyKey[]): A {
     if (Array.isArray(value) && ![...lists, '_'].includes(name)) {
       throw new OptionError('USAGE', `--${name} can be given only once`)
     }
+    if (Number.isNaN(value)) throw new OptionError('USAGE', `--${name} has to be a number`)
     if (value === '' && PATHS.includes(name)) throw new OptionError('USAGE', `the path for '${name}' is empty`)
     if (value === DASH && DISKS.includes(name)) {
       throw new OptionError(

@@ -2,8 +2,14 @@
 import { type DiskImageError, type Entry, FileAttribute } from '../lib/index.ts'
 import { type JsonBytes, jsonText } from './json-bytes.ts'
 
-/** What became of hashing a file. */
-export type Hashed = { readonly sha256: string } | { readonly error: DiskImageError }
+/** An entry in a list. */
+export interface Listed {
+  readonly entry: Entry
+  /** Only there where hashes are asked for: SHA-256 in hex, undefined for what has no content. */
+  readonly hash?: string | undefined
+  /** Why it could not be hashed. */
+  readonly error?: DiskImageError | undefined
+}
 
 const PATH = jsonText('{"path":')
 const KIND = {
@@ -31,15 +37,17 @@ const END_LIST = jsonText(']')
 const TARGET = jsonText(',"target":')
 const NO_TARGET = jsonText(',"target":null')
 const SHA256 = jsonText(',"sha256":')
+const NO_SHA256 = jsonText(',"sha256":null')
 const CODE = jsonText(',"error":{"code":')
 const MESSAGE = jsonText(',"message":')
 const END = jsonText('}\n')
 
 /**
- * `entry` as a line. At its end stands `sha256` where the file was hashed, or `error` where its content cannot be had,
- * as hashing it showed or as the file system says without reading it.
+ * An entry as a line. At its end stands `error` where its content cannot be had, as hashing it showed or as the file
+ * system says without reading it; otherwise `sha256`, where hashes are asked for.
  */
-export function writeEntry(json: JsonBytes, entry: Entry, hashed?: Hashed): void {
+export function writeEntry(json: JsonBytes, listed: Listed): void {
+  const { entry } = listed
   json.text(PATH)
   json.string(entry.path)
   json.text(KIND[entry.kind])
@@ -70,10 +78,9 @@ export function writeEntry(json: JsonBytes, entry: Entry, hashed?: Hashed): void
     json.text(TARGET)
     json.string(entry.target)
   }
-  if (hashed !== undefined && 'sha256' in hashed) {
-    json.text(SHA256)
-    json.string(hashed.sha256)
-  } else writeError(json, hashed?.error ?? entry.error)
+  const error = listed.error ?? entry.error
+  if (error !== undefined) writeError(json, error)
+  else if ('hash' in listed) writeHash(json, listed.hash)
   json.text(END)
 }
 
@@ -89,8 +96,15 @@ function writeStreams(json: JsonBytes, streams: Entry['streams']): void {
   json.text(END_LIST)
 }
 
-function writeError(json: JsonBytes, error: DiskImageError | undefined): void {
-  if (error === undefined) return
+function writeHash(json: JsonBytes, hash: string | undefined): void {
+  if (hash === undefined) json.text(NO_SHA256)
+  else {
+    json.text(SHA256)
+    json.string(hash)
+  }
+}
+
+function writeError(json: JsonBytes, error: DiskImageError): void {
   json.text(CODE)
   json.string(error.code)
   json.text(MESSAGE)

@@ -10,11 +10,19 @@ import { packageVersion } from './version.ts'
 /** Each command is loaded when it is asked for, or all of them for the help page: starting stays fast. */
 const COMMANDS: Readonly<Record<string, () => Promise<{ default: DefinedCommand }>>> = {
   capture: () => import('./commands/capture.ts'),
+  cat: () => import('./commands/cat.ts'),
   check: () => import('./commands/check.ts'),
   create: () => import('./commands/create.ts'),
+  du: () => import('./commands/du.ts'),
+  find: () => import('./commands/find.ts'),
+  hash: () => import('./commands/hash.ts'),
   info: () => import('./commands/info.ts'),
   inspect: () => import('./commands/inspect.ts'),
+  ls: () => import('./commands/ls.ts'),
   map: () => import('./commands/map.ts'),
+  partitions: () => import('./commands/partitions.ts'),
+  stat: () => import('./commands/stat.ts'),
+  tree: () => import('./commands/tree.ts'),
   verify: () => import('./commands/verify.ts'),
 }
 

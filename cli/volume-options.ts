@@ -37,7 +37,7 @@ export interface VolumeArguments {
 export async function openFilesOf(args: VolumeArguments, output: Output): Promise<OpenedFiles> {
   const { image, partition, format } = args
   const opened = await openFiles(image, { partition, ...(format === undefined ? {} : { format }) })
-  if (opened.note !== undefined) output.note(opened.note)
-  for (const finding of opened.findings) output.warn(finding)
+  if (opened.note !== undefined) output.remark({ code: 'VOLUME_CHOSEN', message: opened.note }, 'note')
+  for (const finding of opened.findings) output.remark(finding)
   return opened
 }

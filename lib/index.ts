@@ -79,7 +79,18 @@ export type { InspectedField, InspectedStructure } from './vhdx/structure-view.t
 export { type BlockStates, VhdxDevice } from './vhdx/vhdx-device.ts'
 /** Files of a volume, and all there is to know of one. */
 export { type Entry, type EntryKind, FileAttribute, type FileTime, type NamedStream } from './volume/entry.ts'
-export type { EntryDetails, Files, FilesOptions, ListOptions, OpenStreamOptions } from './volume/files.ts'
+export type {
+  AttributeDetails,
+  EntryDetails,
+  Files,
+  FilesOptions,
+  ListOptions,
+  NameDetails,
+  OpenStreamOptions,
+  ReparseDetails,
+  RunDetails,
+  TimeDetails,
+} from './volume/files.ts'
 /** What of a volume is left out, and why. */
 export { LEFT_OUT_REASONS, type LeftOut, type LeftOutReason } from './volume/left-out.ts'
 /** What of a volume has to be copied. */

@@ -1,7 +1,7 @@
 import { type BlockMap, type BlockStates, FileDevice, formatSize, mapBlocks, VhdxDevice } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
-import { Output } from '../output.ts'
+import { isUtf8, Output } from '../output.ts'
 
 const COLUMNS = 64
 const ROWS = 16
@@ -74,10 +74,4 @@ function shadeOf(share: number, shades: readonly string[]): string {
 function countsText({ blocks }: BlockMap): string {
   const counts = Object.entries(blocks).filter(([, count]) => count > 0)
   return `blocks: ${counts.map(([state, count]) => `${count} ${state}`).join(', ')}`
-}
-
-/** Whether the terminal is likely to show block characters. */
-function isUtf8(): boolean {
-  const locale = process.env.LC_ALL || process.env.LC_CTYPE || process.env.LANG || ''
-  return process.platform === 'win32' || /utf-?8/i.test(locale)
 }

@@ -1,0 +1,103 @@
+/** Lists of entries on their way out, and what they mean for the exit code. */
+import { DiskImageError, type Entry, type Files, hashContents } from '../lib/index.ts'
+import { type Listed, writeEntry } from './entry-json.ts'
+import { ExitCode } from './exit-code.ts'
+import { JsonBytes } from './json-bytes.ts'
+import type { Output } from './output.ts'
+
+/** Bytes that are written at a time. */
+const PIECE_SIZE = 192 * 1024
+
+const BATCH_LENGTH = 500
+
+/** One listing: remembers whether anything in it was damaged or cannot be decoded. */
+export class Listing {
+  readonly #output: Output
+  readonly #files: Files
+  #isDamaged = false
+
+  constructor(output: Output, files: Files) {
+    this.#output = output
+    this.#files = files
+  }
+
+  /** Prints all of `batches`: as lines of JSON, or each batch as the lines that `text` makes of it. False: nobody reads it. */
+  print<T extends Listed>(
+    batches: AsyncIterable<readonly T[]>,
+    text: (batch: readonly T[]) => readonly string[],
+  ): Promise<boolean> {
+    return this.#output.pieces(this.#output.json ? this.#json(batches) : this.#text(batches, text))
+  }
+
+  /** `batches` as they are printed: with the hash of each file, if that is asked for. */
+  listed(batches: AsyncIterable<readonly Entry[]>, hash: boolean): AsyncIterable<readonly Listed[]> {
+    return hash ? hashContents(this.#files, plain(batches)) : plain(batches)
+  }
+
+  /** Damage to say on stderr; the listing goes on. */
+  problem({ code, message }: DiskImageError): void {
+    this.#isDamaged = true
+    this.#output.remark({ code, message })
+  }
+
+  /** What `work` gives; undefined where damage stops it. */
+  async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof DiskImageError) || error.code === 'DEVICE_GONE') throw error
+      this.problem(error)
+      return undefined
+    }
+  }
+
+  /** Says what was noticed while the files were read. */
+  finish(): ExitCode {
+    const { findings } = this.#files
+    for (const finding of findings) this.#output.remark(finding)
+    return this.#isDamaged || findings.length > 0 ? ExitCode.problems : ExitCode.done
+  }
+
+  async *#json(batches: AsyncIterable<readonly Listed[]>): AsyncGenerator<Uint8Array> {
+    const json = new JsonBytes()
+    for await (const batch of batches) {
+      for (const listed of batch) {
+        this.#judge(listed)
+        writeEntry(json, listed)
+        if (json.length >= PIECE_SIZE) yield json.take()
+      }
+    }
+    yield json.take()
+  }
+
+  async *#text<T extends Listed>(
+    batches: AsyncIterable<readonly T[]>,
+    text: (batch: readonly T[]) => readonly string[],
+  ): AsyncGenerator<string> {
+    for await (const batch of batches) {
+      for (const listed of batch) this.#judge(listed)
+      const lines = text(batch)
+      if (lines.length > 0) yield `${lines.join('\n')}\n`
+    }
+  }
+
+  #judge({ entry, error = entry.error }: Listed): void {
+    if (error !== undefined) this.#isDamaged = true
+  }
+}
+
+async function* plain(batches: AsyncIterable<readonly Entry[]>): AsyncGenerator<readonly { readonly entry: Entry }[]> {
+  for await (const batch of batches) yield batch.map(entry => ({ entry }))
+}
+
+/** What comes one by one, in batches. */
+export async function* inBatches<T>(items: AsyncIterable<T>): AsyncGenerator<readonly T[]> {
+  let batch: T[] = []
+  for await (const item of items) {
+    batch.push(item)
+    if (batch.length < BATCH_LENGTH) continue
+    yield batch
+    batch = []
+  }
+  yield batch
+}
