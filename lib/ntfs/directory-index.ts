@@ -1,7 +1,8 @@
 /** A directory: a tree of file names, ordered by $UpCase. spec-notes/ntfs.md, Directory index. */
 import { isPowerOfTwo, KiB } from '../binary/size.ts'
-import { type FormatError, formatError } from '../errors.ts'
+import { type DiskImageError, type FormatError, formatError } from '../errors.ts'
 import type { AttributeReader } from './attribute-reader.ts'
+import { isDamage } from './damage.ts'
 import { decodeFileName, type FileName } from './file-name.ts'
 import { applyFixup } from './fixup.ts'
 import {
@@ -31,6 +32,9 @@ interface NodeEntry {
   /** The node with all names between the entry before and this one. */
   readonly subNode: number | undefined
 }
+
+/** Told of a damaged node. */
+type OnDamage = (error: DiskImageError) => void
 
 const INDEX_NAME = '$I30'
 /** No directory of 2^32 entries comes near it. */
@@ -63,9 +67,12 @@ export class DirectoryIndex {
     this.#vcnSize = clusterSize <= blockSize ? clusterSize : 512
   }
 
-  /** All entries in the order of the directory. Throws FormatError (NTFS_INDEX) at a damaged node. */
-  entries(): AsyncIterable<DirectoryEntry> {
-    return this.#walk(this.#root, () => 0)
+  /**
+   * All entries in the order of the directory. A damaged node is told to `onDamage`, and what is in and below it passed
+   * over; without that it throws FormatError (NTFS_INDEX).
+   */
+  entries(onDamage?: OnDamage): AsyncIterable<DirectoryEntry> {
+    return this.#walk(this.#root, () => 0, onDamage)
   }
 
   /**
@@ -85,6 +92,7 @@ export class DirectoryIndex {
   async *#walk(
     node: NodeEntry[],
     compare: (name: string) => number,
+    onDamage?: OnDamage,
     seen = new Set<number>(),
     depth = 1,
   ): AsyncGenerator<DirectoryEntry, void> {
@@ -92,15 +100,24 @@ export class DirectoryIndex {
       const order = entry === undefined ? 1 : compare(entry.fileName.name)
       if (order < 0) continue
       if (subNode !== undefined) {
-        if (seen.has(subNode) || depth > MAX_DEPTH) {
-          throw problem('NTFS index', this.#position, 'a tree', `in circles at node ${subNode}`)
-        }
-        seen.add(subNode)
-        yield* this.#walk(await this.#readNode(subNode), compare, seen, depth + 1)
+        const below = await this.#descend(subNode, seen, depth).catch(error => {
+          if (onDamage === undefined || !isDamage(error)) throw error
+          onDamage(error)
+          return []
+        })
+        yield* this.#walk(below, compare, onDamage, seen, depth + 1)
       }
       if (order > 0) return
       yield entry!
     }
+  }
+
+  async #descend(subNode: number, seen: Set<number>, depth: number): Promise<NodeEntry[]> {
+    if (seen.has(subNode) || depth > MAX_DEPTH) {
+      throw problem('NTFS index', this.#position, 'a tree', `in circles at node ${subNode}`)
+    }
+    seen.add(subNode)
+    return await this.#readNode(subNode)
   }
 
   async #readNode(vcn: number): Promise<NodeEntry[]> {

@@ -25,35 +25,40 @@ export const placeIn = (directory: NtfsEntry): Place =>
     ? { folder: '', isSystem: false }
     : { folder: directory.path, isSystem: directory.isSystem }
 
-/** What there is to say of a file after its summary. */
-interface Addition {
-  readonly reparsePoint?: ReparsePoint | undefined
-  readonly error?: DiskImageError | undefined
+/** A file of any number of records, read so that it can be summarized at once. */
+export interface OpenedFile {
+  readonly file: NtfsFile
+  /** Where it lies outside of the records. */
+  readonly reparsePoint: ReparsePoint | undefined
+  /** What is damaged although the records are not. */
+  readonly error: DiskImageError | undefined
 }
 
 export class EntryReader {
   readonly mft: Mft
   /** Of the file looked at last; for as long as nobody waits for anything. */
   readonly summary: FileSummary
-  readonly #leftOut: ReadonlyMap<number | string, LeftOut>
+  /** The content that was left out when the volume was captured, by record. */
+  readonly leftOut: ReadonlyMap<number, LeftOut>
 
-  constructor(mft: Mft, leftOut: readonly LeftOut[]) {
+  constructor(mft: Mft, leftOut: ReadonlyMap<number, LeftOut>) {
     this.mft = mft
     this.summary = new FileSummary(mft.geometry)
-    this.#leftOut = new Map(leftOut.map(file => [file.record ?? file.path.replaceAll('\\', '/'), file]))
+    this.leftOut = leftOut
   }
 
-  /** What was left out of the content of a file when it was captured. */
-  leftOut(record: number, path: string): LeftOut | undefined {
-    return this.#leftOut.get(record) ?? this.#leftOut.get(path)
-  }
-
-  /** The root directory. Throws FormatError when its record is damaged. */
+  /** The root directory; with the error when its record is damaged. */
   async root(): Promise<NtfsEntry> {
-    const addition = await this.#summarize({ record: SystemRecord.root, sequence: 0 })
-    const root = this.make('', { folder: '', isSystem: false }, addition)
-    root.isSystem = false
-    return root
+    const reference = { record: SystemRecord.root, sequence: 0 }
+    try {
+      const opened = await this.open(reference)
+      this.summarize(opened)
+      return this.make('', opened)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.summary.beginUnknown(reference)
+      return this.make('', { error })
+    }
   }
 
   /**
@@ -63,12 +68,13 @@ export class EntryReader {
   async read(entry: DirectoryEntry, place: Place): Promise<NtfsEntry> {
     const { fileName, reference, key, position } = entry
     try {
-      const addition = await this.#summarize(reference)
-      return this.make(isShortName(fileName) ? this.#longName(entry) : fileName.name, place, addition)
+      const opened = await this.open(reference)
+      this.summarize(opened)
+      return put(this.make(isShortName(fileName) ? this.#longName(entry) : fileName.name, opened), place)
     } catch (error) {
       if (!isDamage(error) || error.code === 'NTFS_STALE_REFERENCE') throw error
       this.summary.beginFromName(reference, key, position)
-      return this.make(fileName.name, place, { error })
+      return put(this.make(fileName.name, { error }), place)
     }
   }
 
@@ -97,7 +103,7 @@ export class EntryReader {
         for (const index of indexes) {
           const { reference, fileName } = entries[index]!
           if (reference.sequence === 0 || reference.sequence === summary.sequence) {
-            found[index] = this.make(fileName.name, place)
+            found[index] = put(this.make(fileName.name), place)
           }
         }
       }
@@ -105,25 +111,36 @@ export class EntryReader {
     return found
   }
 
-  /** The entry of the file summarized last, by one of its names. */
-  make(name: string, { folder, isSystem }: Place, { reparsePoint, error }: Addition = {}): NtfsEntry {
-    const { summary } = this
-    const leftOut = this.leftOut(summary.number, `${folder}/${name}`)
-    const nature = natureOf(summary, leftOut, reparsePoint, () => this.mft.positionOf(summary.number))
-    const entry = new NtfsEntry(name, summary, nature)
-    entry.error = error ?? nature.error
-    entry.folder = folder
-    entry.isSystem = isSystem || summary.number < SystemRecord.firstUser
+  /** An entry of the file summarized last, by one of its names. Where it is, is for the caller to add. */
+  make(name: string, opened?: Partial<OpenedFile>): NtfsEntry {
+    const { summary, mft, leftOut } = this
+    const entry = new NtfsEntry(
+      name,
+      summary,
+      natureOf(summary, leftOut.get(summary.number), opened?.reparsePoint, mft),
+    )
+    if (opened?.error !== undefined) entry.error = opened.error
     return entry
   }
 
-  /** Summarizes a file of any number of records. Throws FormatError when one of them is damaged. */
-  async #summarize(reference: FileReference): Promise<Addition> {
+  /** Throws FormatError when it is not there, or one of its records is damaged. */
+  async open(reference: FileReference): Promise<OpenedFile> {
     const file = await NtfsFile.open(this.mft, reference)
-    const addition = await lookFurther(file)
+    const isOutside = file.find(AttributeType.reparsePoint).some(attribute => !attribute.resident)
+    if (!isOutside && file.records.length === 1) return { file, reparsePoint: undefined, error: undefined }
+    try {
+      // Whether all extents are there is seen by putting them together.
+      file.reader(AttributeType.data)
+      return { file, reparsePoint: isOutside ? await readReparsePoint(file) : undefined, error: undefined }
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      return { file, reparsePoint: undefined, error }
+    }
+  }
+
+  summarize({ file }: OpenedFile): void {
     this.summary.begin(recordBytes(file.base.bytes), 0, file.base.number)
     for (const record of file.records) this.summary.add(recordBytes(record.bytes), 0)
-    return addition
   }
 
   /** The name that the file has beside the short one of `entry`. */
@@ -134,15 +151,8 @@ export class EntryReader {
   }
 }
 
-/** What a summary does not see: a reparse point outside of the record, and whether the extents are all there. */
-async function lookFurther(file: NtfsFile): Promise<Addition> {
-  const isOutside = file.find(AttributeType.reparsePoint).some(attribute => !attribute.resident)
-  if (!isOutside && file.records.length === 1) return {}
-  try {
-    file.reader(AttributeType.data)
-    return { reparsePoint: isOutside ? await readReparsePoint(file) : undefined }
-  } catch (error) {
-    if (!isDamage(error)) throw error
-    return { error }
-  }
+function put(entry: NtfsEntry, { folder, isSystem }: Place): NtfsEntry {
+  entry.folder = folder
+  entry.isSystem = isSystem || entry.record < SystemRecord.firstUser
+  return entry
 }

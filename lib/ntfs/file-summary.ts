@@ -114,12 +114,18 @@ export class FileSummary {
     }
   }
 
-  /** Takes what a directory says of a file, where its record does not tell. `value`: a $FILE_NAME, whose copies may be old. */
-  beginFromName({ record, sequence }: FileReference, value: Buffer, position: number): void {
-    const name = fileNameHeader.decode(value, 0, position)
+  /** A directory of which nothing is known. */
+  beginUnknown({ record, sequence }: FileReference): void {
     this.#reset()
     this.number = record
     this.sequence = sequence
+    this.isDirectory = true
+  }
+
+  /** Takes what a directory says of a file, where its record does not tell. `value`: a $FILE_NAME, whose copies may be old. */
+  beginFromName({ record, sequence }: FileReference, value: Buffer, position: number): void {
+    const name = fileNameHeader.decode(value, 0, position)
+    this.beginUnknown({ record, sequence })
     this.isDirectory = (name.attributes & DIRECTORY_FLAG) !== 0
     this.attributes = name.attributes
     this.size = Number(BigInt.asIntN(64, name.dataSize))

@@ -5,6 +5,7 @@ import type { LeftOut } from '../volume/left-out.ts'
 import { isDamage } from './damage.ts'
 import type { FileSummary } from './file-summary.ts'
 import { AttributeFlag, fileRecordHeader } from './format.ts'
+import type { Mft } from './mft.ts'
 import { decodeReparsePoint, kindOfReparsePoint, linkTarget, type ReparsePoint } from './reparse-point.ts'
 import { whyUndecodable } from './undecodable.ts'
 
@@ -21,22 +22,21 @@ const DIRECTORY: Nature = { kind: 'directory', target: undefined, error: undefin
 const CODED = AttributeFlag.compressionMask | AttributeFlag.encrypted
 
 /**
- * What a file is by its `summary`; by `point` where its reparse point lies outside of the record. `position`: where its
- * record lies, for error messages; asked for only if there is one.
+ * What a file is by its `summary`; by `point` where its reparse point lies outside of the record.
  */
 export function natureOf(
   summary: FileSummary,
   leftOut: LeftOut | undefined,
   point: ReparsePoint | undefined,
-  position: () => number,
+  mft: Mft,
 ): Nature {
   const plain = summary.isDirectory ? DIRECTORY : FILE
   const { reparsePoint, problem } = summary
   const isPlain = reparsePoint === undefined && point === undefined && (summary.dataFlags & CODED) === 0
   if (isPlain && leftOut === undefined && problem === undefined) return plain
   try {
-    if (problem !== undefined) throw damaged(summary.number, position(), problem)
-    const found = point ?? (reparsePoint && decodeReparsePoint(reparsePoint, position()))
+    if (problem !== undefined) throw damaged(summary.number, mft.positionOf(summary.number), problem)
+    const found = point ?? (reparsePoint && decodeReparsePoint(reparsePoint, mft.positionOf(summary.number)))
     const kind = found && kindOfReparsePoint(found)
     if (kind !== undefined) return { kind, target: linkTarget(found!), error: undefined }
     return summary.isDirectory ? plain : { ...plain, error: contentError(summary, found, leftOut) }

@@ -4,11 +4,13 @@ import { NotFoundError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Entry } from '../volume/entry.ts'
 import type { EntryDetails, Files, FilesOptions, ListOptions, OpenStreamOptions } from '../volume/files.ts'
+import type { LeftOut } from '../volume/left-out.ts'
 import { openContent } from './content.ts'
 import { isDamage } from './damage.ts'
 import { type DirectoryEntry, DirectoryIndex } from './directory-index.ts'
 import { EntryReader, placeIn } from './entry-reader.ts'
 import { isShortName } from './file-name.ts'
+import { FileScan } from './file-scan.ts'
 import type { FileTree } from './file-tree.ts'
 import { SystemRecord } from './format.ts'
 import type { Mft } from './mft.ts'
@@ -25,20 +27,23 @@ export class NtfsFiles implements Files {
   readonly #tree: FileTree
   readonly #reader: EntryReader
 
-  constructor(tree: FileTree, { leftOut = [] }: FilesOptions) {
+  private constructor(tree: FileTree, leftOut: ReadonlyMap<number, LeftOut>) {
     this.#mft = tree.mft
     this.#tree = tree
     this.#reader = new EntryReader(tree.mft, leftOut)
   }
 
+  /** The files in `tree`. */
+  static async open(tree: FileTree, { leftOut = [] }: FilesOptions): Promise<NtfsFiles> {
+    const byRecord = new Map<number, LeftOut>()
+    const files = new NtfsFiles(tree, byRecord)
+    for (const file of leftOut) byRecord.set(file.record ?? (await files.stat(file.path)).record, file)
+    return files
+  }
+
   async stat(path: string): Promise<NtfsEntry> {
     let entry = await this.#reader.root()
-    for (const name of namesOf(path)) {
-      const index = await this.#indexOf(entry)
-      const found = await index.find(name)
-      if (found === undefined) throw missing(entry, name)
-      entry = await this.#reader.read(found, placeIn(entry))
-    }
+    for (const name of namesOf(path)) entry = await this.#find(entry, name)
     return entry
   }
 
@@ -47,20 +52,22 @@ export class NtfsFiles implements Files {
   }
 
   async *scan(directory?: Entry, options: ListOptions = {}): AsyncGenerator<readonly NtfsEntry[], void> {
-    const open = [(directory as NtfsEntry | undefined) ?? (await this.#reader.root())]
-    for (let next = open.pop(); next !== undefined; next = open.pop()) {
-      for await (const batch of this.#batches(next, options)) {
-        open.push(...batch.filter(({ kind, error }) => kind === 'directory' && error === undefined))
-        yield batch
-      }
-    }
+    const { record, isSystem } = (directory as NtfsEntry | undefined) ?? { record: SystemRecord.root, isSystem: false }
+    const system = options.system === true || isSystem
+    const scan = new FileScan(
+      this.#tree,
+      this.#reader,
+      { listed: record, system, signal: options.signal },
+      this.findings,
+    )
+    for await (const batch of scan.batches()) if (batch.length > 0) yield batch
   }
 
   async open(entry: Entry, stream = '', options: OpenStreamOptions = {}): Promise<BlockDevice> {
     const { reference, record, path, kind, attributes } = entry as NtfsEntry
     if (kind !== 'file' && stream === '') throw new NotFoundError('NOT_A_FILE', `${path} is a ${kind}`, { path, kind })
     const file = await NtfsFile.open(this.#mft, reference)
-    const leftOut = this.#reader.leftOut(record, path)
+    const leftOut = this.#reader.leftOut.get(record)
     return await openContent(file, stream, { ...options, leftOut, fileAttributes: attributes })
   }
 
@@ -68,12 +75,31 @@ export class NtfsFiles implements Files {
     throw new UnsupportedError('DETAILS_NOT_READ', 'not yet')
   }
 
+  /** The entry of `name` in `directory`. Where the index is damaged, $MFT is gone through instead. */
+  async #find(directory: NtfsEntry, name: string): Promise<NtfsEntry> {
+    const place = placeIn(directory)
+    try {
+      const found = await (await this.#indexOf(directory)).find(name)
+      if (found !== undefined) return await this.#reader.read(found, place)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      const { upcase } = this.#tree
+      for await (const batch of this.scan(directory, { system: true })) {
+        const found = batch.find(entry => entry.folder === place.folder && upcase.compare(entry.name, name) === 0)
+        if (found !== undefined) return found
+      }
+      throw error
+    }
+    const message = `there is no '${name}' in ${directory.path}`
+    throw new NotFoundError('NO_SUCH_FILE', message, { name, directory: directory.path })
+  }
+
   /** What is in a directory, in its order. Throws what `list` throws. */
   async *#batches(directory: NtfsEntry, { system, signal }: ListOptions): AsyncGenerator<NtfsEntry[], void> {
     const hides = !system && !directory.isSystem
     let names: DirectoryEntry[] = []
     const index = await this.#indexOf(directory)
-    for await (const entry of index.entries()) {
+    for await (const entry of index.entries(error => this.#tellDamage(directory, error))) {
       if (isShortName(entry.fileName) || entry.reference.record === directory.record) continue
       if (hides && entry.reference.record < SystemRecord.firstUser) continue
       if (names.push(entry) < BATCH) continue
@@ -103,6 +129,11 @@ export class NtfsFiles implements Files {
     return entries
   }
 
+  #tellDamage({ path }: NtfsEntry, error: Error): void {
+    const message = `not all of ${path} can be listed: ${error.message}`
+    this.findings.push({ code: 'NTFS_DAMAGED_DIRECTORY', message, details: { path } })
+  }
+
   async #indexOf(directory: NtfsEntry): Promise<DirectoryIndex> {
     const { reference, path, kind } = directory
     const file = await NtfsFile.open(this.#mft, reference)
@@ -114,8 +145,3 @@ export class NtfsFiles implements Files {
 /** The names of a path, with '/' or, where there is none, with '\' between them. */
 const namesOf = (path: string) =>
   path.split(path.includes('/') ? '/' : '\\').filter(name => name !== '' && name !== '.')
-
-function missing(directory: NtfsEntry, name: string): NotFoundError {
-  const message = `there is no '${name}' in ${directory.path}`
-  return new NotFoundError('NO_SUCH_FILE', message, { name, directory: directory.path })
-}

@@ -85,7 +85,7 @@ export class NtfsVolume implements Volume {
   }
 
   async openFiles(options: FilesOptions = {}): Promise<NtfsFiles> {
-    return new NtfsFiles(this.#tree ?? FileTree.withoutUpcase(this.#mft), options)
+    return await NtfsFiles.open(this.#tree ?? FileTree.withoutUpcase(this.#mft), options)
   }
 }
 

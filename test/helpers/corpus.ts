@@ -17,7 +17,12 @@ export interface ExpectedFile {
   readonly path: string
   readonly size: number
   readonly sha256: string
+  /** NTFS: what a mount by ntfs-3g has there. */
+  readonly ntfs3g?: string
 }
+
+/** Whether the file has a record that names its directory, but the directory does not have its name. */
+export const isOrphan = ({ ntfs3g }: ExpectedFile) => ntfs3g?.startsWith('absent') === true
 
 export interface ExpectedPartition {
   readonly startSector: number

@@ -9,7 +9,7 @@ import { AttributeType, type FileReference } from '../../lib/ntfs/format.ts'
 import { Mft } from '../../lib/ntfs/mft.ts'
 import { NtfsFile } from '../../lib/ntfs/ntfs-file.ts'
 import { collect } from '../helpers/collect.ts'
-import { type ExpectedFile, testEachImage } from '../helpers/corpus.ts'
+import { isOrphan, testEachImage } from '../helpers/corpus.ts'
 
 /** The root's name for itself, and what the tool whose list this is leaves out since it is as large as the volume. */
 const UNLISTED = ['.', '$BadClus']
@@ -24,9 +24,6 @@ testEachImage('ntfs', async image => {
     expect((await pathsBelow(tree, ROOT, '')).sort()).toEqual(expected.sort())
   }
 })
-
-/** Whether the file has a record that names its directory, but the directory does not have its name. */
-const isOrphan = (file: ExpectedFile & { ntfs3g?: string }) => file.ntfs3g?.startsWith('absent')
 
 /** The paths of everything in a directory and below, each name looked up too, in the case it has and in another. */
 async function pathsBelow(tree: FileTree, reference: FileReference, path: string): Promise<string[]> {

@@ -5,7 +5,7 @@ import type { BlockDevice } from '../../lib/device/block-device.ts'
 import { FileDevice } from '../../lib/device/file-device.ts'
 import { SliceDevice } from '../../lib/device/slice-device.ts'
 import { NtfsVolume } from '../../lib/ntfs/ntfs-volume.ts'
-import { type ExpectedFile, testEachImage } from '../helpers/corpus.ts'
+import { isOrphan, testEachImage } from '../helpers/corpus.ts'
 
 testEachImage('ntfs', async image => {
   await using disk = await FileDevice.open(await image.unpack())
@@ -27,9 +27,6 @@ testEachImage('ntfs', async image => {
     expect(found.findings).toEqual([])
   }
 })
-
-/** Whether the file has a record that names its directory, but the directory does not have its name. */
-const isOrphan = (file: ExpectedFile & { ntfs3g?: string }) => file.ntfs3g?.startsWith('absent')
 
 async function sha256(content: BlockDevice): Promise<string> {
   const hash = createHash('sha256')
