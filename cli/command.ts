@@ -28,7 +28,7 @@ export function defineCommand<A>(command: Command<A>): DefinedCommand {
       ...command,
       builder: yargs => command.builder(yargs.epilogue(EXIT_CODE_HELP)),
       handler: async args => {
-        outcome.exitCode = await command.handler(settled(args, command.lists ?? []))
+        outcome.exitCode = await command.handler(settled(args, [...LISTS, ...(command.lists ?? [])]))
       },
     }
     // yargs takes commands of any arguments, but its types know no such list.
@@ -44,6 +44,9 @@ export const showDashes = (text: string) => text.replaceAll(DASH, '-')
 /** The arguments, in every command, that name what is read or written here and there and not in one pass. */
 const DISKS = ['source', 'image', 'against']
 const PATHS = [...DISKS, 'target']
+
+/** The options, in every command, that may be given more than once. */
+const LISTS = ['in', 'search']
 
 /** What yargs made of the arguments, in camelCase, without what it lets through although no command can use it. */
 function settled<A extends object>(args: A, lists: readonly PropertyKey[]): A {

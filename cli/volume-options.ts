@@ -9,8 +9,26 @@ export const volumeOptions = {
     requiresArg: true,
     describe: 'The partition, by number; default: the one with \\Windows, else the largest that can be read',
   },
+  in: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    describe:
+      'An image inside the image, by its path there; 2:/path for partition 2. May be given again, for one inside that',
+  },
+  parent: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'The parent of a differencing image, where it is not found by itself',
+  },
+  search: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    describe: 'A folder to look for parents in',
+  },
   format: {
-    choices: ['raw', 'vhdx'],
+    choices: ['raw', 'vhdx', 'vhd'],
     requiresArg: true,
     describe: 'What the image is; default: found from its content. raw takes any file for the disk itself',
   },
@@ -27,7 +45,10 @@ export const imageArgument = {
 export interface VolumeArguments {
   readonly image: string
   readonly partition?: number | undefined
-  readonly format?: 'raw' | 'vhdx' | undefined
+  readonly in?: readonly string[] | undefined
+  readonly parent?: string | undefined
+  readonly search?: readonly string[] | undefined
+  readonly format?: 'raw' | 'vhdx' | 'vhd' | undefined
 }
 
 /**
@@ -35,9 +56,15 @@ export interface VolumeArguments {
  * The caller closes it: `await using opened = await openFilesOf(args, output)`.
  */
 export async function openFilesOf(args: VolumeArguments, output: Output): Promise<OpenedFiles> {
-  const { image, partition, format } = args
-  const opened = await openFiles(image, { partition, ...(format === undefined ? {} : { format }) })
-  if (opened.note !== undefined) output.remark({ code: 'VOLUME_CHOSEN', message: opened.note }, 'note')
+  const { image, partition, in: inside, parent, search, format } = args
+  const opened = await openFiles(image, {
+    partition,
+    inside,
+    ...(parent === undefined ? {} : { parent }),
+    ...(search === undefined ? {} : { search }),
+    ...(format === undefined ? {} : { format }),
+  })
+  for (const message of opened.notes) output.remark({ code: 'VOLUME_CHOSEN', message }, 'note')
   for (const finding of opened.findings) output.remark(finding)
   return opened
 }

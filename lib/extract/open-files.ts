@@ -4,6 +4,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type OpenDiskOptions, openDisk } from '../image/open-disk.ts'
+import { type OpenedImage, openImageIn } from '../image/open-image.ts'
 import { type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
 import type { LeftOut } from '../volume/left-out.ts'
 import { chooseVolume, type ReadableVolume } from './choose-volume.ts'
@@ -12,47 +13,71 @@ import { chooseVolume, type ReadableVolume } from './choose-volume.ts'
 export interface OpenFilesOptions extends OpenDiskOptions {
   /** The partition's number. Default: the volume with \Windows, else the largest whose files can be read. */
   readonly partition?: number | undefined
+  /**
+   * Images inside the image, the outermost first, each a path in the volume that is chosen as if none were given, or in
+   * partition N of it when it begins with `N:`. `partition` is then one of the innermost.
+   */
+  readonly inside?: readonly string[] | undefined
 }
 
 /** The files of one volume of an image. Closing it closes the image. */
 export interface OpenedFiles extends ReadableVolume, AsyncDisposable {
   readonly disk: BlockDevice
   readonly table: PartitionTable
-  /** Which volume was taken, in words for people; undefined when there was nothing to choose. */
-  readonly note: string | undefined
-  /** What a user should know of the disk and the volume: dirty, hibernated, a backup structure used. */
+  /** Which volumes were taken, in words for people; empty when there was nothing to choose. */
+  readonly notes: readonly string[]
+  /** What a user should know of the images and the volumes: a dirty log, hibernated, a backup structure used. */
   readonly findings: readonly Finding[]
   close(): Promise<void>
 }
 
 /**
- * Opens the image, disk or bare volume at `path` and the files of one of its volumes.
- * Throws what `openDisk`, `readPartitionTable` and `chooseVolume` throw.
+ * Opens the image, disk or bare volume at `path`, or an image inside of it, and the files of one of its volumes.
+ * Throws what `openDisk`, `openImageIn`, `readPartitionTable` and `chooseVolume` throw.
  */
 export async function openFiles(path: string, options: OpenFilesOptions = {}): Promise<OpenedFiles> {
-  const { partition, ...diskOptions } = options
-  const opened = await openDisk(path, diskOptions)
+  const { partition, inside = [], ...diskOptions } = options
+  const images: OpenedImage[] = []
+  const close = async () => {
+    for (let image = images.pop(); image !== undefined; image = images.pop()) await image.close()
+  }
+  const [notes, findings] = [[] as string[], [] as Finding[]]
   try {
-    const { disk } = opened
-    const findings: Finding[] = []
-    const table = await readPartitionTable(disk, { truncated: 'cut' })
-    const leftOut = await leftOutOf(disk, findings)
-    const { note, findings: passedOver, ...chosen } = await chooseVolume({ disk, table, leftOut }, partition)
-    const inPartition = (finding: Finding): Finding =>
-      table.type === 'none'
-        ? finding
-        : { ...finding, message: `partition ${chosen.partition.number}: ${finding.message}` }
-    findings.push(
-      ...table.findings,
-      ...passedOver,
-      ...[...chosen.volume.hazards, ...chosen.volume.findings].map(inPartition),
-    )
-    const close = () => opened.close()
-    return { ...chosen, disk, table, note, findings, close, [Symbol.asyncDispose]: close }
+    images.push(await openDisk(path, diskOptions))
+    for (const [i, place] of inside.entries()) {
+      const [, number, inner] = /^(?:(\d{1,3}):)?(.*)$/s.exec(place)!
+      const { files } = await openVolumeOf(
+        images[i]!,
+        number === undefined ? undefined : Number(number),
+        notes,
+        findings,
+      )
+      images.push(await openImageIn(files, inner!))
+    }
+    const opened = await openVolumeOf(images.at(-1)!, partition, notes, findings)
+    return { ...opened, notes, findings, close, [Symbol.asyncDispose]: close }
   } catch (error) {
-    await opened.close()
+    await close()
     throw error
   }
+}
+
+async function openVolumeOf(image: OpenedImage, partition: number | undefined, notes: string[], findings: Finding[]) {
+  const { disk } = image
+  const table = await readPartitionTable(disk, { truncated: 'cut' })
+  const leftOut = await leftOutOf(disk, findings)
+  const { note, findings: passedOver, ...chosen } = await chooseVolume({ disk, table, leftOut }, partition)
+  const { number } = chosen.partition
+  const inPartition = (finding: Finding): Finding =>
+    table.type === 'none' ? finding : { ...finding, message: `partition ${number}: ${finding.message}` }
+  if (note !== undefined) notes.push(note)
+  findings.push(
+    ...image.findings,
+    ...table.findings,
+    ...passedOver,
+    ...[...chosen.volume.hazards, ...chosen.volume.findings].map(inPartition),
+  )
+  return { ...chosen, disk, table }
 }
 
 /** What the capture left out, so that it is not taken for zeros. A manifest that cannot be read is a finding: the files can. */
