@@ -63,7 +63,7 @@ async function readVhd(file: ImageFile): Promise<OpenableImage> {
     id: footer.uniqueId,
     parent: parent && { ids: [parent.uniqueId], paths: parent.paths, modified: parent.modified },
     file,
-    open: parent => VhdDevice.open(file.device, parent === undefined ? {} : { parent }),
+    open: parent => VhdDevice.open(file.device, { parent }),
   }
 }
 

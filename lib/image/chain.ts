@@ -1,5 +1,4 @@
 /** An image with its parent, the parent's parent, and so on to one that has none. */
-import { formatSize } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { DiskImageError, FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
@@ -41,7 +40,7 @@ export async function walkChain(
       const known = images.length === 1 && parent !== undefined ? { parent } : {}
       const found = await findParent(child, images, folders, { ...known, search })
       images.push(found)
-      findings.push(...compare(child, found))
+      findings.push(...compareTimes(child, found))
     }
     return { images, problem: undefined, findings }
   } catch (problem) {
@@ -51,7 +50,7 @@ export async function walkChain(
   }
 }
 
-/** Opens the disk of a whole chain. `findings`: those of all images, the parents' with their paths. */
+/** Opens the disk of a whole chain, whose closing closes all files. `findings`: those of all images, the parents' with their paths. */
 export async function openChain({ images }: Chain): Promise<{ disk: BlockDevice; findings: readonly Finding[] }> {
   let disk: BlockDevice | undefined
   const findings: Finding[] = []
@@ -75,40 +74,13 @@ const ofParent = ({ path }: ChainImage, finding: Finding): Finding => ({
   details: { ...finding.details, path },
 })
 
-/** What Windows refuses is an error: other sectors, and for VHD another size. A VHDX child may have been enlarged. */
-function compare(child: ChainImage, parent: ChainImage): Finding[] {
-  const between = `${child.path} and its parent ${parent.path}`
-  const details = { child: child.path, parent: parent.path }
-  if (child.logicalSectorSize !== parent.logicalSectorSize) {
-    const sizes = `${child.logicalSectorSize} and ${parent.logicalSectorSize} bytes`
-    throw new FormatError('PARENT_SECTOR_SIZE', `${between} have different sectors: ${sizes}`, {
-      ...details,
-      expected: child.logicalSectorSize,
-      actual: parent.logicalSectorSize,
-    })
-  }
-  return [...compareSizes(child, parent, between, details), ...compareTimes(child, parent, details)]
-}
-
-function compareSizes(child: ChainImage, parent: ChainImage, between: string, places: object): Finding[] {
-  if (child.virtualSize === parent.virtualSize) return []
-  const details = { ...places, expected: child.virtualSize, actual: parent.virtualSize }
-  const sizes = `${formatSize(child.virtualSize)} (${child.virtualSize} bytes) and ${formatSize(parent.virtualSize)} (${parent.virtualSize})`
-  const message = `${between} hold disks of different sizes: ${sizes}`
-  if (child.format === 'vhd') throw new FormatError('PARENT_SIZE', message, details)
-  return [{ code: 'PARENT_SIZE', message: `${message}. Past the end of the parent the child alone counts`, details }]
-}
-
-function compareTimes(
-  { path, parent: link }: ChainImage,
-  { path: name, modified }: ChainImage,
-  details: object,
-): Finding[] {
+/** The only sign that the parent of a VHD was written to, and copying a file gives it. */
+function compareTimes({ path, parent: link }: ChainImage, { path: name, modified }: ChainImage): Finding[] {
   if (link?.modified === undefined || modified === undefined) return []
   if (Math.abs(link.modified.getTime() - modified.getTime()) <= TIME_STEP) return []
   const [expected, actual] = [link.modified.toISOString(), modified.toISOString()]
   const message = `${path} was made when its parent ${name} was last changed ${expected}, and that is now ${actual}. If it was only copied, all is well; if it was written to, the disk is not what it was`
-  return [{ code: 'PARENT_TIMESTAMP', message, details: { ...details, expected, actual } }]
+  return [{ code: 'PARENT_TIMESTAMP', message, details: { child: path, parent: name, expected, actual } }]
 }
 
 const tooDeep = ({ path }: ChainImage) =>

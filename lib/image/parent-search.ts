@@ -132,7 +132,7 @@ class Attempt {
     const { path: child } = this.#child
     const { ids, paths } = this.#link
     const details = { child, paths, expected: ids, tried }
-    const wanted = `the parent of ${child}, ${listed(paths)},`
+    const wanted = `the parent of ${child}, ${paths.map(path => `'${path}'`).join(' or ') || 'whose path it does not say'},`
     const places = `Looked at ${listed(tried)}`
     if (this.#failed !== undefined) {
       const { path, error } = this.#failed
@@ -155,7 +155,6 @@ class Attempt {
 }
 
 function listed(paths: readonly string[]): string {
-  if (paths.length === 0) return 'which it does not name'
   const shown = paths.slice(0, MAX_LISTED).map(path => `'${path}'`)
   const more = paths.length - shown.length
   return [...shown, ...(more > 0 ? [`${more} more places`] : [])].join(', ')

@@ -14,8 +14,8 @@ import { readVhdStructures, type VhdStructures } from './structures.ts'
 
 /** How `VhdDevice.open` opens. */
 export interface VhdOpenOptions {
-  /** The disk that a differencing image is based on. It stays the caller's. */
-  readonly parent?: BlockDevice
+  /** The disk that a differencing image is a change of: whoever opens it has made sure that it is the right one. */
+  readonly parent?: BlockDevice | undefined
 }
 
 /**
@@ -58,21 +58,18 @@ export class VhdDevice extends BlockDevice {
   }
 
   /**
-   * Opens the image in `file`, which from then on belongs to the device: closing the device closes it. When opening
-   * fails it stays the caller's. That `parent` is the right one is for the caller to see to.
-   * Throws FormatError, and UnsupportedError for a differencing image without `parent` (PARENT_NOT_OPENED) and for
-   * versions and types that are not known.
+   * Opens the image in `file`, which from then on belongs to the device, as the parent does: closing the device closes
+   * both. When opening fails they stay the caller's. `parent` is not used for an image that has none, and is then not
+   * the device's. Throws FormatError, of PARENT_SIZE too, and UnsupportedError for a differencing image without its
+   * parent (PARENT_NOT_OPENED) and for versions and types that are not known.
    */
   static async open(file: BlockDevice, { parent }: VhdOpenOptions = {}): Promise<VhdDevice> {
     const structures = await readVhdStructures(file)
-    if (structures.type !== 'differencing') return new VhdDevice(file, structures, undefined)
-    if (parent !== undefined) return new VhdDevice(file, structures, parent)
-    const { uniqueId, paths } = structures.parent!
-    throw new UnsupportedError(
-      'PARENT_NOT_OPENED',
-      `this is a differencing VHD: without its parent, ${paths.map(path => `'${path}'`).join(' or ')}, it cannot be read`,
-      { uniqueId, paths },
-    )
+    if (structures.parent === undefined) return new VhdDevice(file, structures, undefined)
+    if (parent === undefined) throw notOpened(structures.parent)
+    const { currentSize } = structures.footer
+    if (parent.size !== currentSize) throw otherSize(currentSize, parent.size, structures.end)
+    return new VhdDevice(file, structures, parent)
   }
 
   /** How many blocks have a place in the file; undefined for a fixed image. Reads the whole block allocation table. */
@@ -86,16 +83,15 @@ export class VhdDevice extends BlockDevice {
     await Promise.all(
       pieces.map(({ offset: at, length, fileOffset }) => {
         const part = target.subarray(at - offset, at - offset + length)
-        return fileOffset === undefined ? this.#readParent(at, part) : this.#file.read(fileOffset, part)
+        return fileOffset === undefined ? this.#readElsewhere(at, part) : this.#file.read(fileOffset, part)
       }),
     )
   }
 
-  /** What this image does not have: the parent's bytes, zeros where there is none or it ends before. */
-  async #readParent(offset: number, target: Buffer): Promise<void> {
-    const length = Math.min(Math.max((this.#parent?.size ?? 0) - offset, 0), target.length)
-    target.fill(0, length)
-    await this.#parent?.read(Math.min(offset, this.#parent.size), target.subarray(0, length))
+  /** What this image does not have is the parent's, or zeros. */
+  async #readElsewhere(offset: number, target: Buffer): Promise<void> {
+    if (this.#parent === undefined) target.fill(0)
+    else await this.#parent.read(offset, target)
   }
 
   protected override dataRangesWithin(within: Range): AsyncIterable<Range> {
@@ -110,10 +106,7 @@ export class VhdDevice extends BlockDevice {
       const range = intersect({ offset: block * blockSize, length: count * blockSize }, within)
       if (range === undefined) continue
       if (present) yield range
-      else {
-        const below = this.#parent && intersect(range, { offset: 0, length: this.#parent.size })
-        if (below !== undefined) yield* this.#parent!.dataRanges(below)
-      }
+      else if (this.#parent !== undefined) yield* this.#parent.dataRanges(range)
     }
   }
 
@@ -121,10 +114,31 @@ export class VhdDevice extends BlockDevice {
     throw new ReadOnlyError('READ_ONLY', 'images are opened for reading only')
   }
 
-  override close(): Promise<void> {
-    return this.#file.close()
+  override async close(): Promise<void> {
+    try {
+      await this.#file.close()
+    } finally {
+      await this.#parent?.close()
+    }
   }
 }
+
+const notOpened = ({ uniqueId, paths }: VhdParent) =>
+  new UnsupportedError(
+    'PARENT_NOT_OPENED',
+    `this is a differencing VHD: without its parent, ${paths.map(path => `'${path}'`).join(' or ')}, it cannot be read`,
+    { uniqueId, paths },
+  )
+
+const otherSize = (size: number, parentSize: number, end: number) =>
+  formatError('PARENT_SIZE', {
+    structure: footer.name,
+    field: 'currentSize',
+    position: end + footer.offsetOf('currentSize'),
+    expected: `${parentSize}, as in its parent`,
+    actual: `${size}`,
+    advice: 'One of them was resized, and what the child has fits no other parent: look for an unchanged copy',
+  })
 
 /** Bytes of the disk, and where in the file they lie; undefined where they are not in it. */
 interface Piece extends Range {
