@@ -54,6 +54,11 @@ export class AttributeReader extends BlockDevice {
     this.runs = extents.length === 0 ? undefined : runsOf(extents, geometry)
   }
 
+  /** Where the attribute itself lies on the volume, for error messages. */
+  get attributePosition(): number {
+    return this.#first.position
+  }
+
   /** Where byte `offset` of the content lies on the volume; undefined in a hole and in resident content. */
   positionOf(offset: number): number | undefined {
     const [piece] = this.#pieces(offset, 1)

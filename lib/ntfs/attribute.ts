@@ -29,6 +29,8 @@ export interface AttributeExtent extends AttributeCommon {
   readonly resident: false
   readonly lowestVcn: number
   readonly highestVcn: number
+  /** The power of two of clusters that are compressed together. Set on sparse attributes too. */
+  readonly compressionUnit: number
   /** Bytes; zeros unless `lowestVcn` is 0, for only that extent has them. */
   readonly allocatedSize: number
   readonly dataSize: number
@@ -85,7 +87,7 @@ function decodeAttribute(record: Buffer, at: number, end: number, position: numb
     return { attribute: { ...common, resident: true, value } as const, length }
   }
 
-  const { lowestVcn, highestVcn, runListOffset } = nonResidentHeader.decode(record, body, position)
+  const { lowestVcn, highestVcn, runListOffset, compressionUnit } = nonResidentHeader.decode(record, body, position)
   if (!(lowestVcn >= 0 && highestVcn >= lowestVcn - 1 && Number.isSafeInteger(highestVcn + 1))) {
     throw problem('highestVcn', `at least ${lowestVcn - 1}`, highestVcn)
   }
@@ -95,7 +97,8 @@ function decodeAttribute(record: Buffer, at: number, end: number, position: numb
       ? attributeSizes.decode(record, body + nonResidentHeader.size, position)
       : { allocatedSize: 0, dataSize: 0, initializedSize: 0 }
   const mappingPairs = record.subarray(at + runListOffset, at + length)
-  return { attribute: { ...common, resident: false, lowestVcn, highestVcn, ...sizes, mappingPairs } as const, length }
+  const extent = { lowestVcn, highestVcn, compressionUnit, ...sizes, mappingPairs }
+  return { attribute: { ...common, resident: false, ...extent } as const, length }
 }
 
 /**

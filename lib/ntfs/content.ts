@@ -1,13 +1,21 @@
 /** The content of a stream as programs see it, whatever way NTFS stores it. spec-notes/ntfs.md, Undecodable content. */
+import { KiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
-import { NotFoundError, UnsupportedError } from '../errors.ts'
+import { CachedDevice } from '../device/cached-device.ts'
+import { FormatError, NotFoundError } from '../errors.ts'
 import type { LeftOut } from '../volume/left-out.ts'
-import type { AttributeReader } from './attribute-reader.ts'
+import { type Attribute, type AttributeExtent, isCompressed } from './attribute.ts'
+import { CompressedReader } from './compressed-reader.ts'
+import { encryptedBytes } from './encrypted-bytes.ts'
 import { AttributeType } from './format.ts'
 import type { NtfsFile } from './ntfs-file.ts'
-import { readReparsePoint } from './reparse-point.ts'
+import { type ReparsePoint, readReparsePoint, wofOf } from './reparse-point.ts'
 import { ReparseTag } from './reparse-tag.ts'
-import { type StreamFacts, whyUndecodable } from './undecodable.ts'
+import { whyUndecodable } from './undecodable.ts'
+import { WOF_STREAM, WofReader, wofFormats } from './wof-reader.ts'
+
+/** Decoded content that is kept of an open stream. Reads of more than a quarter of it go by the cache. */
+const CACHE_SIZE = 256 * KiB
 
 /** How `openContent` opens. */
 export interface ContentOptions {
@@ -25,25 +33,43 @@ export interface ContentOptions {
  * damage; reading from it throws FormatError for what is damaged there.
  */
 export async function openContent(file: NtfsFile, stream: string, options: ContentOptions): Promise<BlockDevice> {
-  const [first] = file.find(AttributeType.data, stream)
-  if (first === undefined) {
+  const { volume, geometry } = file.mft
+  const reader = file.reader(AttributeType.data, stream)
+  if (reader === undefined) {
     throw new NotFoundError('NO_SUCH_STREAM', stream === '' ? 'it has no content' : `it has no stream '${stream}'`)
   }
-  const reader = file.reader(AttributeType.data, stream)!
+  const [first, ...rest] = inOrder(file.find(AttributeType.data, stream))
   const reparsePoint = stream === '' ? await readReparsePoint(file) : undefined
-  const facts: StreamFacts = {
+  const reason = whyUndecodable({
     name: stream,
     flags: first.flags,
     size: reader.size,
-    isHole: isHole(reader),
+    isHole: reader.runs?.clusterCount === 0,
     fileAttributes: options.fileAttributes,
     reparsePoint,
     leftOut: options.leftOut,
-  }
-  const reason = whyUndecodable(facts)
+  })
+  if (options.raw && reason?.code === 'NTFS_ENCRYPTED') return encryptedBytes(volume, geometry, [first, ...rest])
   if (reason !== undefined) throw reason
-  if (reparsePoint?.tag === ReparseTag.wof) throw new UnsupportedError('NTFS_CODED_CONTENT', 'compressed by WOF')
-  return reader
+  if (reparsePoint?.tag === ReparseTag.wof) return openWof(file, reader.size, reparsePoint)
+  if (first.resident || !isCompressed(first)) return reader
+  const unpacked = new CompressedReader(volume, geometry, [first, ...(rest as AttributeExtent[])])
+  return new CachedDevice(unpacked, { chunkSize: unpacked.unitSize, capacity: Math.max(CACHE_SIZE, unpacked.unitSize) })
 }
 
-const isHole = ({ runs }: AttributeReader) => runs !== undefined && runs.clusterCount === 0
+/** The one with VCN 0 first: it alone has the sizes and flags of all. */
+function inOrder(attributes: readonly Attribute[]): [Attribute, ...Attribute[]] {
+  const vcnOf = (attribute: Attribute) => (attribute.resident ? 0 : attribute.lowestVcn)
+  return [...attributes].sort((a, b) => vcnOf(a) - vcnOf(b)) as [Attribute, ...Attribute[]]
+}
+
+/** `size`: bytes of the content. The format is known. */
+function openWof(file: NtfsFile, size: number, point: ReparsePoint): BlockDevice {
+  const stream = file.reader(AttributeType.data, WOF_STREAM)
+  if (stream === undefined) {
+    const message = `file record ${file.base.number} is marked as compressed (WOF), but it has no stream ${WOF_STREAM}`
+    throw new FormatError('NTFS_WOF_STREAM', message, { record: file.base.number, position: point.position })
+  }
+  const unpacked = new WofReader(stream, size, wofFormats[wofOf(point).format]!)
+  return new CachedDevice(unpacked, { chunkSize: unpacked.format.chunkSize, capacity: CACHE_SIZE })
+}

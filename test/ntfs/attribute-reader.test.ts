@@ -19,7 +19,7 @@ const volume = new MemoryDevice(pattern(CLUSTER * CLUSTERS), { readOnly: true })
 
 function extent(runs: readonly Run[], lowestVcn: number, sizes: Partial<AttributeExtent> = {}): AttributeExtent {
   const count = runs.reduce((sum, { length }) => sum + length, 0)
-  const none = { allocatedSize: 0, dataSize: 0, initializedSize: 0 }
+  const none = { compressionUnit: 0, allocatedSize: 0, dataSize: 0, initializedSize: 0 }
   const common = { type: 0x80, name: '', flags: 0, position: 0, resident: false } as const
   const highestVcn = lowestVcn + count - 1
   return { ...common, ...none, lowestVcn, highestVcn, mappingPairs: mappingPairs(runs), ...sizes }
