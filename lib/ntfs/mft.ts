@@ -132,7 +132,8 @@ export class Mft {
    */
   async *some(numbers: readonly number[], signal?: AbortSignal): AsyncGenerator<MftPiece, void> {
     const { recordSize } = this.geometry
-    const spans = spansOf(numbers, MAX_GAP / recordSize, MAX_SPAN / recordSize)
+    const there = numbers.filter(number => number < this.recordCount)
+    const spans = spansOf(there, MAX_GAP / recordSize, MAX_SPAN / recordSize)
     for (let i = 0; i < spans.length; i += SPANS_AT_ONCE) {
       signal?.throwIfAborted()
       const pieces = await Promise.all(

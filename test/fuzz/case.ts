@@ -61,9 +61,14 @@ export class CaseRunner {
   }
 }
 
-/** Whether a checksum covers all that was changed. */
+/** Longer ones may bring a checksum of their own: that of a structure from elsewhere, or of none. */
+const LONGEST_GUARDED = 16
+
+/** Whether a checksum covers all that was changed, and is none of it. */
 const isGuarded = ({ seed: { guarded = [] }, mutations, isSealed }: Case) =>
   !isSealed && mutations.every(mutation => 'offset' in mutation && guarded.some(range => isIn(mutation, range)))
 
-const isIn = ({ offset, hex }: { offset: number; hex: string }, range: Range) =>
-  offset >= range.offset && offset + hex.length / 2 <= endOf(range)
+function isIn({ offset, hex }: { offset: number; hex: string }, range: Range): boolean {
+  const length = hex.length / 2
+  return length <= LONGEST_GUARDED && offset >= range.offset && offset + length <= endOf(range)
+}

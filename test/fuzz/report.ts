@@ -4,7 +4,7 @@ import type { Campaign, Finding, Tally } from './campaign.ts'
 export function describeFinding({ target, number, failure, smallest, path }: Finding): string {
   const changes = smallest.mutations.map(({ what }) => `    ${what}`)
   const sealed = smallest.isSealed ? 'checksums made good' : 'checksums as they were'
-  const stack = failure.split('\n').slice(0, 8).join('\n  ')
+  const stack = failure.split('\n').slice(0, 24).join('\n  ')
   return [
     `FINDING ${target} case ${number}, seed '${smallest.seed}', ${sealed}:`,
     ...changes,

@@ -21,7 +21,8 @@ export class WorkerProcess {
 
   /** Runs what `order` says and passes each result on. A case that hangs or ends the process is a failure, and the last of its order. */
   async run(order: Order, onResult: (result: CaseResult) => void): Promise<void> {
-    const child = (this.#child ??= await this.#start())
+    const child = this.#child ?? (await this.#start())
+    this.#child = child
     let running: number | undefined
     let alarm: NodeJS.Timeout | undefined
     const failed = (failure: string) => {

@@ -70,8 +70,14 @@ async function run(work: () => Promise<ReadonlyMap<string, number>>) {
     if (memory > MEMORY_LIMIT) throw new BrokenPromise('it takes too much memory')
     return { codes: [...codes], ...measures() }
   } catch (error) {
-    return { codes: [], ...measures(), failure: error instanceof Error ? error.stack! : String(error) }
+    return { codes: [], ...measures(), failure: told(error) }
   } finally {
     stray = undefined
   }
+}
+
+/** With the causes of an error: where it began is in the last of them. */
+function told(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause === undefined ? error.stack! : `${error.stack}\ncaused by ${told(error.cause)}`
 }

@@ -65,7 +65,7 @@ function claimEntry(entry: Entry, observer: Observer): void {
     observer.claim(Number.isSafeInteger(bytes) && bytes >= 0, `${path} has ${bytes} bytes`)
   }
   observer.claim(kind === 'file' || size === 0, `${path} is a ${kind} of ${size} bytes`)
-  observer.claim(Number.isSafeInteger(links) && links >= 1, `${path} has ${links} names`)
+  observer.claim(Number.isSafeInteger(links) && links >= 0, `${path} has ${links} names`)
   for (const time of [entry.created, entry.modified, entry.changed, entry.accessed]) {
     observer.claim(time === undefined || typeof time === 'bigint', `${path} has the time ${time}`)
     observer.note(time)
