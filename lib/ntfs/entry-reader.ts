@@ -145,9 +145,9 @@ export class EntryReader {
 
   /** The name that the file has beside the short one of `entry`. */
   #longName({ fileName }: DirectoryEntry): string {
-    const { names, parents } = this.summary
+    const { nameCount, names, parents } = this.summary
     const index = parents.indexOf(fileName.parent.record)
-    return index < 0 ? fileName.name : names[index]!
+    return index < 0 || index >= nameCount ? fileName.name : names[index]!
   }
 }
 

@@ -10,7 +10,7 @@ import { FindingTally } from './finding-tally.ts'
 import { type Folder, Folders } from './folders.ts'
 import { SystemRecord } from './format.ts'
 import type { NtfsEntry } from './ntfs-entry.ts'
-import { recordsInUse } from './record-scan.ts'
+import { type MftPiece, nextInUse, recordsInUse } from './record-scan.ts'
 
 /** Names that may wait for the record of their directory; with more, those are read out of turn. About 25 MiB. */
 const MAX_WAITING = 2 ** 16
@@ -54,8 +54,8 @@ export class FileScan {
   }
 
   async *batches(): AsyncGenerator<NtfsEntry[], void> {
-    for await (const { first, records } of this.#tree.mft.pieces(this.#options.signal)) {
-      this.#scan(first, records)
+    for await (const piece of this.#tree.mft.pieces(this.#options.signal)) {
+      this.#scan(piece)
       await this.#putTogether()
       if (this.#folders.waitingCount > MAX_WAITING) await this.#readAwaited()
       yield this.#takeBatch()
@@ -79,13 +79,14 @@ export class FileScan {
   }
 
   /** Takes the files of one piece of $MFT. Millions of records pass here. */
-  #scan(first: number, bytes: Buffer): void {
+  #scan(piece: MftPiece): void {
     const { recordSize } = this.#tree.mft.geometry
     const { summary } = this.#reader
-    const records = recordBytes(bytes)
+    const records = recordBytes(piece.records)
     const onDamage = (record: number, problem: string) => this.#tellDamage(record, problem)
-    for (const at of recordsInUse({ first, records: bytes }, recordSize, onDamage)) {
-      const number = first + at / recordSize
+    const next = (at: number) => nextInUse(piece, at, recordSize, onDamage)
+    for (let at = next(0); at < piece.records.length; at = next(at + recordSize)) {
+      const number = piece.first + at / recordSize
       if (!summary.begin(records, at, number)) continue
       summary.add(records, at)
       if (summary.isPartial) this.#partial.push(number)
@@ -95,15 +96,15 @@ export class FileScan {
 
   /** Puts the file summarized last into the directories it has names in. */
   #addNames(opened?: OpenedFile): void {
-    const { number, sequence, isDirectory, names, parents, parentSequences, problem } = this.#reader.summary
+    const { number, sequence, isDirectory, nameCount, names, parents, parentSequences, problem } = this.#reader.summary
     if (number === SystemRecord.root) return
-    if (names.length === 0 && number >= SystemRecord.firstUser) {
+    if (nameCount === 0 && number >= SystemRecord.firstUser) {
       if (problem === undefined) this.#tellOrphan(number, '')
       else this.#damaged.set(number, problem)
     }
     const child = isDirectory ? this.#folders.get(number) : undefined
     if (child !== undefined) child.sequence = sequence
-    for (let i = 0; i < names.length; i++) {
+    for (let i = 0; i < nameCount; i++) {
       const name = names[i]!
       this.#folders.add(parents[i]!, parentSequences[i]!, name, this.#reader.make(name, opened), child)
     }
@@ -188,8 +189,8 @@ export class FileScan {
 
   /** Makes known where the directory summarized last is. It is given out when its turn comes. */
   #addDirectory(): void {
-    const { number, sequence, isDirectory, names, parents, parentSequences } = this.#reader.summary
-    if (!isDirectory || names.length === 0) return
+    const { number, sequence, isDirectory, nameCount, names, parents, parentSequences } = this.#reader.summary
+    if (!isDirectory || nameCount === 0) return
     const folder = this.#folders.get(number)
     folder.sequence = sequence
     this.#folders.add(parents[0]!, parentSequences[0]!, names[0]!, undefined, folder)

@@ -2,7 +2,9 @@
 import type { NamedStream } from '../volume/entry.ts'
 import type { Geometry } from './boot-sector.ts'
 import { AttributeType, type FileReference, fileNameHeader, Namespace, RecordFlag } from './format.ts'
+import { ReparseTag } from './reparse-tag.ts'
 import { HOLE, RunCursor } from './run-list.ts'
+import { WOF_STREAM } from './wof-reader.ts'
 
 /** Whole records in memory, and the same bytes as numbers are read from them fastest. */
 export interface RecordBytes {
@@ -24,8 +26,6 @@ export const TIMES_PER_FILE = 4
 const DIRECTORY_FLAG = 0x1000_0000
 
 const NO_STREAMS: readonly NamedStream[] = []
-/** The stream that Windows keeps compressed content in, and shows to nobody. spec-notes/ntfs.md, WOF. */
-const WOF_STREAM = 'WofCompressedData'
 
 /**
  * One file after the other: `begin` with its base record, `add` each record of it, then take what it says. One summary
@@ -42,7 +42,8 @@ export class FileSummary {
   /** Bytes of the clusters of all streams. */
   allocatedSize = 0
   streams: readonly NamedStream[] = NO_STREAMS
-  /** The names that are no short ones, with the directory that each is in. */
+  /** The names that are no short ones, and the directory that each is in: so many of each, and what the last file had behind them. */
+  nameCount = 0
   readonly names: string[] = []
   readonly parents: number[] = []
   readonly parentSequences: number[] = []
@@ -57,6 +58,7 @@ export class FileSummary {
   /** Four times of this file from `timesAt`, which stay as they are. */
   times = new BigUint64Array(0)
   timesAt = 0
+  #timeHalves = new Uint32Array(0)
   readonly #recordSize: number
   readonly #clusterSize: number
   readonly #cursor: RunCursor
@@ -71,9 +73,22 @@ export class FileSummary {
     this.#cursor = new RunCursor(clusterCount)
   }
 
+  get #isWof(): boolean {
+    return (
+      this.reparsePoint !== undefined &&
+      this.reparsePoint.length >= 4 &&
+      this.reparsePoint.readUInt32LE() === ReparseTag.wof
+    )
+  }
+
+  /** The named streams but for the one that Windows keeps compressed content in, and shows to nobody. */
+  get shownStreams(): readonly NamedStream[] {
+    return this.#isWof ? this.streams.filter(({ name }) => name !== WOF_STREAM) : this.streams
+  }
+
   /** Byte of the volume where the content begins; undefined where it has no clusters. */
   get position(): number | undefined {
-    const lcn = this.#firstLcn === HOLE ? this.#firstLcnOfWof : this.#firstLcn
+    const lcn = this.#firstLcn === HOLE && this.#isWof ? this.#firstLcnOfWof : this.#firstLcn
     return lcn === HOLE ? undefined : lcn * this.#clusterSize
   }
 
@@ -97,9 +112,7 @@ export class FileSummary {
     this.size = 0
     this.allocatedSize = 0
     this.streams = NO_STREAMS
-    this.names.length = 0
-    this.parents.length = 0
-    this.parentSequences.length = 0
+    this.nameCount = 0
     this.dataFlags = 0
     this.#dataClusters = -1
     this.reparsePoint = undefined
@@ -110,6 +123,7 @@ export class FileSummary {
     this.timesAt += TIMES_PER_FILE
     if (this.timesAt >= this.times.length) {
       this.times = new BigUint64Array(TIMES_CHUNK * TIMES_PER_FILE)
+      this.#timeHalves = new Uint32Array(this.times.buffer)
       this.timesAt = 0
     }
   }
@@ -128,8 +142,8 @@ export class FileSummary {
     this.beginUnknown({ record, sequence })
     this.isDirectory = (name.attributes & DIRECTORY_FLAG) !== 0
     this.attributes = name.attributes
-    this.size = Number(BigInt.asIntN(64, name.dataSize))
-    this.allocatedSize = Number(BigInt.asIntN(64, name.allocatedSize))
+    this.size = sizeOrNone(name.dataSize)
+    this.allocatedSize = sizeOrNone(name.allocatedSize)
     const { created, modified, recordChanged, accessed } = name
     this.times.set([created, modified, recordChanged, accessed], this.timesAt)
   }
@@ -165,9 +179,9 @@ export class FileSummary {
     const end = value + length
     if (end > next) return false
     if (type === AttributeType.standardInformation && length >= 0x30) {
-      for (let i = 0; i < TIMES_PER_FILE; i++) {
-        this.times[this.timesAt + i] = view.getBigUint64(value + 8 * i, true)
-      }
+      // In halves: no bigint is made unless somebody asks for one.
+      const half = 2 * this.timesAt
+      for (let i = 0; i < 2 * TIMES_PER_FILE; i++) this.#timeHalves[half + i] = view.getUint32(value + 4 * i, true)
       this.attributes = view.getUint32(value + 0x20, true)
     } else if (type === AttributeType.fileName) {
       return this.#addName(records, value, end)
@@ -187,9 +201,10 @@ export class FileSummary {
     const nameEnd = name + 2 * view.getUint8(value + 0x40)
     if (nameEnd > end || nameEnd === name) return false
     if (view.getUint8(value + 0x41) === Namespace.dos) return true
-    this.parents.push(view.getUint32(value, true) + view.getUint16(value + 4, true) * 2 ** 32)
-    this.parentSequences.push(view.getUint16(value + 6, true))
-    this.names.push(bytes.toString('utf16le', name, nameEnd))
+    const index = this.nameCount++
+    this.parents[index] = view.getUint32(value, true) + view.getUint16(value + 4, true) * 2 ** 32
+    this.parentSequences[index] = view.getUint16(value + 6, true)
+    this.names[index] = bytes.toString('utf16le', name, nameEnd)
     return true
   }
 
@@ -238,6 +253,9 @@ function nameOf({ bytes, view }: RecordBytes, attribute: number, next: number): 
   const start = attribute + view.getUint16(attribute + 0xa, true)
   return start + 2 * length > next ? '' : bytes.toString('utf16le', start, start + 2 * length)
 }
+
+/** A copy of a size, which nothing depends on. */
+const sizeOrNone = (size: bigint) => (size <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(size) : 0)
 
 /** Rounded above 2^53, and then of no use as a size or a VCN. */
 const signed64 = (view: DataView, at: number) => view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)

@@ -14,7 +14,8 @@ export function applyFixup(buffer: Buffer, at: number, size: number): string | u
   if (count !== strides + 1) return `an update sequence of ${count}, not ${strides + 1}`
   if (offset % 2 !== 0 || offset < 8 || offset + 2 * count > STRIDE - 2) return `an update sequence at byte ${offset}`
   const sequence = at + offset
-  const [low, high] = [buffer[sequence]!, buffer[sequence + 1]!]
+  const low = buffer[sequence]!
+  const high = buffer[sequence + 1]!
   for (let end = at + STRIDE - 2; end < at + size; end += STRIDE) {
     if (buffer[end] !== low || buffer[end + 1] !== high) return `torn at byte ${end - at}`
   }

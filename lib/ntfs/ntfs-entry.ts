@@ -38,8 +38,8 @@ export class NtfsEntry implements Entry {
     this.attributes = (attributes % ATTRIBUTES_END) | (isDirectory ? FileAttribute.directory : 0)
     this.record = summary.number
     this.sequence = summary.sequence
-    this.links = summary.names.length
-    this.streams = summary.streams
+    this.links = summary.nameCount
+    this.streams = summary.shownStreams
     this.target = target
     this.position = summary.position
     this.error = error
