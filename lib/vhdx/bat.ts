@@ -103,7 +103,8 @@ export class Bat {
   /** How many payload blocks have their bytes in the file. */
   async presentCount(): Promise<number> {
     let count = 0
-    for await (const page of this.pages()) count += presentIn(page, this.#geometry.chunkRatio)
+    for await (const page of this.pages(0, this.#geometry.blockCount))
+      count += presentIn(page, this.#geometry.chunkRatio)
     return count
   }
 }

@@ -1,10 +1,10 @@
 /** Where on the disk the blocks of an image lie that are really there: shares of equal parts, for a picture. */
-import { FULLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
+import { FULLY_PRESENT, PARTIALLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
 import type { BlockStates, VhdxDevice } from './vhdx-device.ts'
 
 /** The blocks of an image, as ranges of one state each. */
 export interface BlockMap {
-  /** For each part of the disk, from its start, the share of its blocks that is in the file: 0 to 1. */
+  /** For each part of the disk, from its start, the share of its blocks that is in the file, whole or in part: 0 to 1. */
   readonly cells: readonly number[]
   /** How many blocks are in each state. */
   readonly blocks: Readonly<Record<PayloadState, number>>
@@ -17,12 +17,14 @@ export async function mapBlocks(disk: VhdxDevice, cellCount: number): Promise<Bl
   const blocks = Object.fromEntries(PAYLOAD_STATES.map(state => [state, 0])) as Record<PayloadState, number>
   for await (const run of disk.blockStates()) {
     blocks[run.state] += run.count
-    if (run.state === PAYLOAD_STATES[FULLY_PRESENT]) addRun(cells, blockCount, run)
+    if (IN_FILE.includes(run.state)) addRun(cells, blockCount, run)
   }
   const lengthOf = (cell: number) =>
     startOf(cell + 1, cells.length, blockCount) - startOf(cell, cells.length, blockCount)
   return { cells: cells.map((present, cell) => present / lengthOf(cell)), blocks }
 }
+
+const IN_FILE: readonly PayloadState[] = [PAYLOAD_STATES[FULLY_PRESENT], PAYLOAD_STATES[PARTIALLY_PRESENT]]
 
 /** The first block of `cell`. */
 const startOf = (cell: number, cellCount: number, blockCount: number) => Math.ceil((cell * blockCount) / cellCount)
