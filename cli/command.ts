@@ -3,11 +3,6 @@ import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs'
 import { OptionError } from '../lib/index.ts'
 import { EXIT_CODE_HELP, type ExitCode } from './exit-code.ts'
 
-/** Where `main` finds what the handler came to: yargs itself hands no value back. */
-export interface Outcome {
-  exitCode: ExitCode
-}
-
 interface Command<A> {
   /** Name and positionals in yargs' notation: `check <image>`. */
   readonly command: string
@@ -18,21 +13,20 @@ interface Command<A> {
   readonly handler: (args: ArgumentsCamelCase<A>) => Promise<ExitCode>
 }
 
-/** A command as `main` takes it: given where to leave its exit code, what yargs runs. */
-export type DefinedCommand = (outcome: Outcome) => CommandModule
+/** A command as `main` takes it: what yargs needs to read its arguments, and what runs with those it read. */
+export interface DefinedCommand {
+  readonly module: CommandModule
+  run(args: object): Promise<ExitCode>
+}
 
 /** A command whose handler gets exactly the arguments its builder declares, and says what the program ends with. */
-export function defineCommand<A>(command: Command<A>): DefinedCommand {
-  return outcome => {
-    const module: CommandModule<object, A> = {
-      ...command,
-      builder: yargs => command.builder(yargs.epilogue(EXIT_CODE_HELP)),
-      handler: async args => {
-        outcome.exitCode = await command.handler(settled(args, [...LISTS, ...(command.lists ?? [])]))
-      },
-    }
-    // yargs takes commands of any arguments, but its types know no such list.
-    return module as unknown as CommandModule
+export function defineCommand<A>({ command, describe, builder, lists = [], handler }: Command<A>): DefinedCommand {
+  const module = { command, describe, builder: (yargs: Argv) => builder(yargs.epilogue(EXIT_CODE_HELP)) }
+  return {
+    // Without a handler, beside which yargs would lay out the whole help page: that takes longer than most commands.
+    // Its types know no such module.
+    module: module as unknown as CommandModule,
+    run: args => handler(settled(args, [...LISTS, ...lists]) as ArgumentsCamelCase<A>),
   }
 }
 

@@ -2,7 +2,7 @@
 import yargs from 'yargs'
 import { Parser } from 'yargs/helpers'
 import { OptionError } from '../lib/index.ts'
-import { type DefinedCommand, hideDashes, type Outcome, outputOptions, showDashes } from './command.ts'
+import { type DefinedCommand, hideDashes, outputOptions, showDashes } from './command.ts'
 import { EXIT_CODE_HELP, ExitCode, exitCodeOf } from './exit-code.ts'
 import { describeError } from './output.ts'
 import { packageVersion } from './version.ts'
@@ -38,15 +38,16 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 
 /** Runs the command line `given` (without node and script). Never throws: prints the error and returns its exit code. */
 export async function main(given: readonly string[]): Promise<ExitCode> {
-  const outcome: Outcome = { exitCode: ExitCode.done }
   // `vhdx help capture` is `vhdx capture --help`.
   const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given
   try {
     const [name = ''] = args
     const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
     const help = named === undefined ? 'vhdx --help' : `vhdx ${name} --help`
-    const wanted = named === undefined ? Object.values(COMMANDS) : [named]
-    const commands = await Promise.all(wanted.map(load => load()))
+    const wanted = named === undefined ? Object.entries(COMMANDS) : [[name, named] as const]
+    const commands = new Map(
+      await Promise.all(wanted.map(async ([key, load]) => [key, (await load()).default] as const)),
+    )
     const parser = yargs(hideDashes(args))
       .scriptName('vhdx')
       .usage('$0 <command>\n\nCaptures disks into VHDX images that Windows attaches, and looks into such images.')
@@ -60,7 +61,7 @@ export async function main(given: readonly string[]): Promise<ExitCode> {
       })
       // Known here too, so that they may come before the command.
       .boolean(Object.keys(outputOptions))
-      .command(commands.map(command => command.default(outcome)))
+      .command([...commands.values()].map(({ module }) => module))
       .completion('completion', 'Print a script for shell completion: vhdx completion >> ~/.bashrc')
       .demandCommand(1, 'Say what to do')
       .recommendCommands()
@@ -76,8 +77,10 @@ export async function main(given: readonly string[]): Promise<ExitCode> {
         const line = showDashes(message ?? error.message).replaceAll(/\s+/g, ' ')
         throw new OptionError('USAGE', `${line}. See ${help}`)
       })
-    await parser.parseAsync()
-    return outcome.exitCode
+    const parsed = await parser.parseAsync()
+    const command = commands.get(String(parsed._[0]))
+    if (command === undefined || parsed.help || parsed.version) return ExitCode.done
+    return await command.run(parsed)
   } catch (error) {
     const { json } = Parser([...args], { boolean: ['json'] })
     process.stderr.write(`${describeError(error, json)}\n`)
