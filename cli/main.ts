@@ -11,7 +11,9 @@ import { packageVersion } from './version.ts'
 const COMMANDS: Readonly<Record<string, () => Promise<{ default: DefinedCommand }>>> = {
   capture: () => import('./commands/capture.ts'),
   cat: () => import('./commands/cat.ts'),
+  chain: () => import('./commands/chain.ts'),
   check: () => import('./commands/check.ts'),
+  cp: () => import('./commands/cp.ts'),
   create: () => import('./commands/create.ts'),
   du: () => import('./commands/du.ts'),
   find: () => import('./commands/find.ts'),

@@ -77,6 +77,11 @@ export class Output {
     this.note(`warning: ${finding.message}`)
   }
 
+  /** What went wrong with a part of the work, while the rest went on; with --quiet too, and with --json the results tell it. */
+  complain(text: string): void {
+    if (!this.json) process.stderr.write(`${printable(text)}\n`)
+  }
+
   /** Something to know that no result tells: a line on stderr, of JSON with --json; nothing with --quiet. */
   remark({ code, message }: Finding, type: 'note' | 'warning' = 'warning'): void {
     if (this.quiet) return

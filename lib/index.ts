@@ -39,6 +39,10 @@ export {
 export type { ReadableVolume } from './extract/choose-volume.ts'
 export { DirectoryWalk } from './extract/directory-walk.ts'
 export { type DiskUsage, type DiskUsageOptions, diskUsage } from './extract/disk-usage.ts'
+/** Files copied out of a volume. */
+export { extractFiles } from './extract/extract.ts'
+export { type ExtractOptions, ON_CONFLICT, type OnConflict } from './extract/extract-options.ts'
+export type { ExtractEvent, ExtractProgress, ExtractReport } from './extract/extract-report.ts'
 export { type FindOptions, findEntries } from './extract/find.ts'
 export {
   HASH_ALGORITHMS,
@@ -56,6 +60,8 @@ export { findStream, type StreamPath } from './extract/stream-path.ts'
 export type { Finding } from './finding.ts'
 /** An image and its parents. */
 export type { ChainImage, ParentLink } from './image/chain-image.ts'
+/** Whether a file is of another kind than VHDX. */
+export { demandVhdx } from './image/container.ts'
 export { type ImageChain, readChain } from './image/open-chain.ts'
 /** Disks, images and volumes by what they hold. */
 export { type OpenDiskOptions, type OpenedDisk, openDisk } from './image/open-disk.ts'

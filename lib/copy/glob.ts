@@ -28,4 +28,13 @@ export function globMatcher(globs: readonly string[]): (path: string) => boolean
   return path => matches(path.replaceAll('\\', '/'))
 }
 
+/** Whether `text` has wildcards in it. */
+export const isGlob = (text: string) => picomatch.scan(text).isGlob === true
+
+/** Whether a path without a slash at its start, or a name, matches `glob`, without regard to case. */
+export function relativeMatcher(glob: string): (path: string) => boolean {
+  if (glob.length > MAX_GLOB_LENGTH) throw tooLong(`a glob has more than ${MAX_GLOB_LENGTH} characters. Use wildcards`)
+  return picomatch(glob, { nocase: true, dot: true })
+}
+
 const tooLong = (message: string) => new OptionError('GLOBS_TOO_LONG', message)

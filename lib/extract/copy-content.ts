@@ -1,0 +1,47 @@
+/** Content of any size into a file, several pieces at a time. */
+import type { FileHandle } from 'node:fs/promises'
+import { mapInOrder } from '../copy/map-in-order.ts'
+import type { BlockDevice } from '../device/block-device.ts'
+import type { Range } from '../device/ranges.ts'
+import { withStorageErrors } from '../device/storage-error.ts'
+import type { BufferPool } from './buffer-pool.ts'
+
+export interface CopyOptions {
+  readonly buffers: BufferPool
+  readonly signal: AbortSignal | undefined
+  /** Called with the bytes of each piece. */
+  readonly onCopied: (bytes: number) => void
+}
+
+/** Writes `content` to `file`, which is new; its holes stay holes where the file system has such. `path`: for errors. */
+export async function copyContent(
+  content: BlockDevice,
+  file: FileHandle,
+  path: string,
+  { buffers, signal, onCopied }: CopyOptions,
+): Promise<void> {
+  await withStorageErrors({ verb: 'resize', path }, () => file.truncate(content.size))
+  const pieces = mapInOrder(piecesOf(content, buffers.size), buffers.count, ({ offset, length }) =>
+    buffers.with(async buffer => {
+      signal?.throwIfAborted()
+      const piece = buffer.subarray(0, length)
+      await content.read(offset, piece)
+      await withStorageErrors({ verb: 'write', path, position: offset, length }, () => writeAll(file, offset, piece))
+      return length
+    }),
+  )
+  for await (const length of pieces) onCopied(length)
+}
+
+async function* piecesOf(content: BlockDevice, size: number): AsyncGenerator<Range> {
+  for await (const { offset, length } of content.dataRanges()) {
+    for (let done = 0; done < length; done += size)
+      yield { offset: offset + done, length: Math.min(size, length - done) }
+  }
+}
+
+async function writeAll(file: FileHandle, offset: number, bytes: Buffer): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten
+  }
+}

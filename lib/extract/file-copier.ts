@@ -1,0 +1,332 @@
+/** Contents of an image becoming files: small ones in batches, written by threads; large ones in pieces. */
+import { chmod, rm, utimes } from 'node:fs/promises'
+import { MiB } from '../binary/size.ts'
+import { mapInOrder } from '../copy/map-in-order.ts'
+import type { BlockDevice } from '../device/block-device.ts'
+import { storageError } from '../device/storage-error.ts'
+import { isWindows } from '../device/windows-path.ts'
+import { DiskImageError, InterruptedError, ReadOnlyError, RefusedError } from '../errors.ts'
+import { type Entry, FileAttribute } from '../volume/entry.ts'
+import type { Files } from '../volume/files.ts'
+import { BufferPool } from './buffer-pool.ts'
+import { copyContent } from './copy-content.ts'
+import type { ExtractOptions, OnConflict } from './extract-options.ts'
+import type { ExtractLog } from './extract-report.ts'
+import { existsError, type HostFolder } from './host-folder.ts'
+import { hostName } from './host-name.ts'
+import type { TargetFolder, TargetNames } from './target-names.ts'
+import { unixTimes } from './unix-time.ts'
+import { type SmallFile, type SystemFailure, WriterThread } from './writer-thread.ts'
+
+/** Something of the image, and where it goes. */
+export interface Placed {
+  /** In the image. */
+  readonly path: string
+  readonly folder: TargetFolder
+  /** Below the target. */
+  readonly place: string
+}
+
+/** Content that becomes a file. */
+export interface Item extends Placed {
+  readonly entry: Entry
+  /** Undefined for the content itself. */
+  readonly stream: string | undefined
+  readonly size: number
+  /** What the names of a file with several share: where it was copied to, once it was. */
+  readonly copies: { path: string | undefined } | undefined
+}
+
+/** Files up to here are read whole and written by a thread. */
+const SMALL = MiB
+/** The most that a batch has of bytes and of files. */
+const BATCH_SIZE = 4 * MiB
+const BATCH_COUNT = 256
+/** Batches under way: one is read while the others are written. */
+const BATCHES = 3
+const THREADS = 2
+
+/** Pieces of large files under way, and files they come from. */
+const PIECES = 4
+const PIECE_SIZE = 4 * MiB
+const LARGE_FILES = 2
+
+/** Errors after which nothing else would fare better. */
+const FATAL = ['NO_SPACE', 'DEVICE_GONE', 'WRITE_ERROR', 'WRITER_THREAD_ENDED']
+
+export class FileCopier implements AsyncDisposable {
+  /** Whether named streams are written with the files they belong to. */
+  readonly keepsStreams = isWindows
+  readonly #files: Files
+  readonly #folder: HostFolder
+  readonly #names: TargetNames
+  readonly #total: number
+  readonly #log: ExtractLog
+  readonly #options: ExtractOptions
+  readonly #onConflict: OnConflict
+  readonly #memories: SharedArrayBuffer[] = []
+  readonly #threads: WriterThread[] = []
+  readonly #buffers = new BufferPool(PIECES, PIECE_SIZE)
+  #done = 0
+
+  constructor(
+    files: Files,
+    folder: HostFolder,
+    names: TargetNames,
+    total: number,
+    log: ExtractLog,
+    options: ExtractOptions,
+  ) {
+    this.#files = files
+    this.#folder = folder
+    this.#names = names
+    this.#total = total
+    this.#log = log
+    this.#options = options
+    this.#onConflict = options.onConflict ?? 'fail'
+  }
+
+  /** Copies the items in their order, as far as many at a time have one. What is wrong with one is told, and the rest goes on. */
+  async copy(items: readonly Item[]): Promise<void> {
+    const small = items.filter(({ size }) => size <= SMALL)
+    for await (const late of mapInOrder(batchesOf(small), BATCHES, (batch, slot) => this.#copyBatch(batch, slot))) {
+      for (const item of late) await this.#copyLarge(item)
+    }
+    const large = items.filter(({ size }) => size > SMALL)
+    for await (const _ of mapInOrder(large, LARGE_FILES, item => this.#copyLarge(item)));
+  }
+
+  /** Makes hard links to what was copied of the same files, and gives back those of which nothing was, or that cannot be linked. */
+  async link(items: readonly Item[]): Promise<Item[]> {
+    const left: Item[] = []
+    for (const item of items) {
+      this.#options.signal?.throwIfAborted()
+      const from = item.copies?.path
+      if (from === undefined || !(await this.#link(from, item))) left.push(item)
+    }
+    return left
+  }
+
+  /**
+   * Puts something at `item.place` by `make`, which is given the path and whether it replaces what is there. Where that is
+   * taken, the user's word decides. Whether it was made; if not, it has been told why.
+   */
+  async place(item: Placed, make: (path: string, replaces: boolean) => Promise<void>): Promise<boolean> {
+    try {
+      await this.#folder.ensure(item.folder)
+      for (let place: string | undefined = item.place; place !== undefined; place = this.#afterConflict(item, place)) {
+        try {
+          await make(this.#folder.absolute(place), this.#onConflict === 'overwrite')
+          return true
+        } catch (error) {
+          if (!isConflict(error)) throw error
+        }
+      }
+    } catch (error) {
+      this.failed(item.path, error)
+    }
+    return false
+  }
+
+  /** Tells why something was not copied. Throws it when nothing else would be either, or when it is a mistake of this program. */
+  failed(path: string, error: unknown): void {
+    this.#options.signal?.throwIfAborted()
+    if (!(error instanceof DiskImageError) || error instanceof InterruptedError) throw error
+    if (FATAL.includes(error.code) || error instanceof ReadOnlyError) throw error
+    this.#log.error(path, error)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#threads.map(thread => thread[Symbol.asyncDispose]()))
+  }
+
+  /** Where it goes instead of `place`, which is taken; undefined, and told, when nowhere. */
+  #afterConflict(item: Placed, place: string): string | undefined {
+    if (this.#onConflict === 'rename') return this.#names.another(item.folder, place, item.path)
+    if (this.#onConflict === 'skip') this.#log.skipped(item.path, 'the target has a file of this name')
+    else this.#log.error(item.path, existsError(this.#folder.absolute(place)))
+    return undefined
+  }
+
+  /** False when the file system has no links, or no more for this file. */
+  async #link(from: string, item: Item): Promise<boolean> {
+    let isPossible = true
+    const isMade = await this.place(item, async (path, replaces) => {
+      try {
+        await this.#folder.linkFile(from, path, replaces)
+      } catch (error) {
+        if (isConflict(error)) throw error
+        isPossible = false
+      }
+    })
+    if (isMade && isPossible) this.#log.counts.hardLinks++
+    return isPossible
+  }
+
+  /** Gives back those that turned out not to be small. */
+  async #copyBatch(batch: readonly Item[], slot: number): Promise<Item[]> {
+    this.#options.signal?.throwIfAborted()
+    this.#memories[slot] ??= new SharedArrayBuffer(BATCH_SIZE)
+    const memory = this.#memories[slot]
+    const late: Item[] = []
+    let end = 0
+    const read = await Promise.all(
+      batch.map(async item => {
+        const offset = end
+        end += item.size
+        try {
+          await this.#folder.ensure(item.folder)
+          const content = await this.#open(item)
+          if (content.size !== item.size) {
+            late.push(item)
+            return undefined
+          }
+          await content.read(0, Buffer.from(memory, offset, item.size))
+          return { item, offset }
+        } catch (error) {
+          this.failed(item.path, error)
+          return undefined
+        }
+      }),
+    )
+    let left = read.filter(ready => ready !== undefined).map(({ item, offset }) => this.#smallFile(item, offset))
+    while (left.length > 0) {
+      const failures = await this.#thread(slot).write(
+        memory,
+        left.map(({ file }) => file),
+      )
+      const again: typeof left = []
+      for (const [i, failure] of failures.entries()) {
+        const { item, file } = left[i]!
+        if (failure === undefined) await this.#copied(item, file.path)
+        else if (failure.code !== 'EEXIST') this.failed(item.path, asError(failure, file.path))
+        else {
+          const place = this.#afterConflict(item, item.place)
+          if (place !== undefined) again.push(this.#smallFile({ ...item, place }, file.offset))
+        }
+      }
+      left = again
+    }
+    return late
+  }
+
+  #thread(slot: number): WriterThread {
+    this.#threads[slot % THREADS] ??= new WriterThread()
+    return this.#threads[slot % THREADS]!
+  }
+
+  #smallFile(item: Item, offset: number): { item: Item; file: SmallFile } {
+    const path = this.#folder.absolute(item.place)
+    const temporary = this.#onConflict === 'overwrite' ? this.#folder.temporaryFor(path) : undefined
+    const { modified, accessed } = unixTimes(item.entry) ?? {}
+    return {
+      item,
+      file: { path, temporary, offset, length: item.size, mode: this.#modeOf(item), modified, accessed },
+    }
+  }
+
+  async #copyLarge(item: Item): Promise<void> {
+    this.#options.signal?.throwIfAborted()
+    let copied = 0
+    const isMade = await this.place(item, async (path, replaces) => {
+      // Before any of it is read; nothing but a race is left for `settle` to notice.
+      if (!replaces && (await this.#folder.isTaken(path))) throw existsError(path)
+      const content = await this.#open(item)
+      const temporary = this.#folder.temporaryFor(path)
+      const file = await this.#folder.create(temporary, this.#modeOf(item))
+      try {
+        try {
+          await copyContent(content, file, path, {
+            buffers: this.#buffers,
+            signal: this.#options.signal,
+            onCopied: bytes => {
+              copied += bytes
+              this.#progress(bytes)
+            },
+          })
+          const times = unixTimes(item.entry)
+          // Not every file system keeps times.
+          if (times !== undefined) await file.utimes(times.accessed, times.modified).catch(() => {})
+        } finally {
+          await file.close()
+        }
+        await this.#folder.settle(temporary, path, replaces)
+      } catch (error) {
+        await rm(temporary, { force: true })
+        throw error
+      }
+      await this.#copied(item, path, copied)
+    })
+    if (!isMade) this.#progress(item.size - copied)
+  }
+
+  #open({ entry, stream }: Item): Promise<BlockDevice> {
+    return this.#files.open(entry, stream, { raw: this.#options.raw ?? false })
+  }
+
+  /** Counts what is at `path` now. `told`: bytes of it that progress knows of. */
+  async #copied(item: Item, path: string, told = 0): Promise<void> {
+    const { counts } = this.#log
+    if (item.stream === undefined) counts.files++
+    else counts.streams++
+    counts.bytes += item.size
+    if (item.copies !== undefined) item.copies.path = path
+    this.#progress(item.size - told)
+    if (item.stream === undefined && this.#options.streams && this.keepsStreams) await this.#copyStreams(item, path)
+  }
+
+  #progress(bytes: number): void {
+    this.#done += bytes
+    const { files } = this.#log.counts
+    this.#options.onProgress?.({ phase: 'copying', done: this.#done, total: this.#total, files })
+  }
+
+  /** Only where the system has streams. They come after the file, whose times they would change. */
+  async #copyStreams({ entry, path }: Item, to: string): Promise<void> {
+    for (const { name, size } of entry.streams) {
+      try {
+        const content = await this.#files.open(entry, name, { raw: this.#options.raw ?? false })
+        const streamPath = `${to}:${hostName(name, this.#names.rules)}`
+        const file = await this.#folder.create(streamPath, 0o666)
+        const options = {
+          buffers: this.#buffers,
+          signal: this.#options.signal,
+          onCopied: (bytes: number) => this.#progress(bytes),
+        }
+        await copyContent(content, file, streamPath, options).finally(() => file.close())
+        this.#log.counts.streams++
+        this.#log.counts.bytes += size
+      } catch (error) {
+        this.failed(`${path}:${name}`, error)
+      }
+    }
+    if (entry.streams.length === 0) return
+    const times = unixTimes(entry)
+    if (times !== undefined) await utimes(to, times.accessed, times.modified).catch(() => {})
+    if ((entry.attributes & FileAttribute.readOnly) !== 0) await chmod(to, 0o444)
+  }
+
+  /** Read-only files stay so, but where their streams are still to come. */
+  #modeOf({ entry, stream }: Item): number {
+    const isReadOnly = (entry.attributes & FileAttribute.readOnly) !== 0 && stream === undefined
+    return isReadOnly && !(this.keepsStreams && this.#options.streams && entry.streams.length > 0) ? 0o444 : 0o666
+  }
+}
+
+const isConflict = (error: unknown) => error instanceof RefusedError && error.code === 'FILE_EXISTS'
+
+const asError = ({ code, message, syscall }: SystemFailure, path: string) =>
+  storageError(Object.assign(new Error(message), { code, syscall }), { verb: 'write', path })
+
+/** Items that fit one memory and are not too many, in their order. */
+function* batchesOf(items: readonly Item[]): Generator<readonly Item[]> {
+  let [first, size] = [0, 0]
+  for (const [i, item] of items.entries()) {
+    if (size + item.size > BATCH_SIZE || i - first === BATCH_COUNT) {
+      yield items.slice(first, i)
+      ;[first, size] = [i, 0]
+    }
+    size += item.size
+  }
+  if (first < items.length) yield items.slice(first)
+}
