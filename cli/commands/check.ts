@@ -1,4 +1,4 @@
-import { type CheckResult, checkVhdx, FileDevice, formatSize, type Problem } from '../../lib/index.ts'
+import { type CheckResult, checkVhdx, demandVhdx, FileDevice, formatSize, type Problem } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { Output } from '../output.ts'
@@ -20,6 +20,7 @@ export default defineCommand({
   handler: async args => {
     const output = new Output(args)
     await using file = await FileDevice.open(args.image)
+    await demandVhdx(file, args.image)
     const result = await checkVhdx(file, { allocatedBytes: await file.allocatedBytes() })
     await output.result({ ...result, image: { path: args.image, ...result.image } }, () =>
       text(args.image, result, args.explain),

@@ -2,20 +2,23 @@ import { type DiskDescription, describeDisk, formatSize, NotFoundError } from '.
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { facts, Output, table } from '../output.ts'
+import { parentOptions, parentOptionsOf } from '../volume-options.ts'
 
 export default defineCommand({
   command: 'info <image>',
   describe: 'What an image or a disk is and holds',
   builder: yargs =>
     yargs
-      .positional('image', { type: 'string', demandOption: true, describe: 'A VHDX, a raw image or a disk' })
+      .positional('image', { type: 'string', demandOption: true, describe: 'A VHDX, a VHD, a raw image or a disk' })
       .option('manifest', { type: 'boolean', default: false, describe: 'Print the manifest of the capture, as JSON' })
+      .options(parentOptions)
       .options(outputOptions)
       .example('$0 info sda.vhdx', 'Format, partitions, file systems')
       .example('$0 info sda.vhdx --manifest', 'What was captured, left out and hashed'),
+  lists: ['search'],
   handler: async args => {
     const output = new Output(args)
-    const description = await describeDisk(args.image)
+    const description = await describeDisk(args.image, parentOptionsOf(args))
     const { manifest } = description
     if (!args.manifest) await output.result(description, () => descriptionText(description))
     else if (manifest) await output.result(manifest, () => JSON.stringify(manifest, null, 2))
@@ -46,9 +49,19 @@ function descriptionText(disk: DiskDescription): string {
       ['file', `${formatSize(disk.fileSize)} (${disk.fileSize} bytes)`],
       ['sectors', `${disk.logicalSectorSize} bytes logical, ${disk.physicalSectorSize} physical`],
       ['blocks', disk.blockSize === null ? undefined : `${disk.allocatedBlocks} of ${formatSize(disk.blockSize)}`],
+      [
+        'parents',
+        disk.chain.length > 1
+          ? disk.chain
+              .slice(1)
+              .map(({ path }) => path)
+              .join(', ')
+          : undefined,
+      ],
       ['log', disk.log ?? undefined],
       ['disk id', disk.virtualDiskId ?? undefined],
       ['data write id', disk.dataWriteGuid ?? undefined],
+      ['unique id', disk.uniqueId ?? undefined],
       ['creator', disk.creator ?? undefined],
       ['partition table', `${partitionTable.type}${partitionTable.diskId ? ` ${partitionTable.diskId}` : ''}`],
       [

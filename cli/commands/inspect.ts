@@ -1,4 +1,11 @@
-import { FileDevice, type InspectedField, type InspectedStructure, inspectVhdx, OptionError } from '../../lib/index.ts'
+import {
+  demandVhdx,
+  FileDevice,
+  type InspectedField,
+  type InspectedStructure,
+  inspectVhdx,
+  OptionError,
+} from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { Output } from '../output.ts'
@@ -21,6 +28,7 @@ export default defineCommand({
     const output = new Output(args)
     const batEntries = args.bat === undefined ? undefined : parseEntries(args.bat)
     await using file = await FileDevice.open(args.image)
+    await demandVhdx(file, args.image)
     const inspection = await inspectVhdx(file, { batEntries })
     await output.result({ path: args.image, ...inspection }, () =>
       inspection.structures.map(structureText).join('\n\n'),

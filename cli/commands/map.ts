@@ -1,4 +1,12 @@
-import { type BlockMap, type BlockStates, FileDevice, formatSize, mapBlocks, VhdxDevice } from '../../lib/index.ts'
+import {
+  type BlockMap,
+  type BlockStates,
+  demandVhdx,
+  FileDevice,
+  formatSize,
+  mapBlocks,
+  VhdxDevice,
+} from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { isUtf8, Output } from '../output.ts'
@@ -24,6 +32,7 @@ export default defineCommand({
   handler: async args => {
     const output = new Output(args)
     await using file = await FileDevice.open(args.image)
+    await demandVhdx(file, args.image)
     const disk = await VhdxDevice.open(file)
     if (args.ranges || args.json) await output.results(rangesOf(disk), rangeText)
     const map = await mapBlocks(disk, COLUMNS * ROWS)
