@@ -30,7 +30,7 @@ export class FileTree {
   /** The index of a directory. Throws FormatError when `reference` is none. */
   async directory(reference: FileReference): Promise<DirectoryIndex> {
     const file = await NtfsFile.open(this.mft, reference)
-    return new DirectoryIndex(file, this.mft.geometry.clusterSize, this.upcase)
+    return new DirectoryIndex(file, this.upcase)
   }
 
   /** The entry of `name` in the directory `parent`, case ignored. Throws FormatError when the directory is damaged. */

@@ -138,7 +138,7 @@ export class NtfsFiles implements Files {
     const { reference, path, kind } = directory
     const file = await NtfsFile.open(this.#mft, reference)
     if (!file.base.directory) throw new NotFoundError('NOT_A_DIRECTORY', `${path} is a ${kind}`, { path, kind })
-    return new DirectoryIndex(file, this.#mft.geometry.clusterSize, this.#tree.upcase)
+    return new DirectoryIndex(file, this.#tree.upcase)
   }
 }
 
