@@ -6,7 +6,6 @@ import { ClusterChain } from '../volume/cluster-chain.ts'
 import { ClusterContent, type ClusterPlaces } from '../volume/cluster-content.ts'
 import { ClusterLinks } from '../volume/cluster-links.ts'
 import {
-  commonFields,
   type DecodedPiece,
   type DirectoryEntry,
   DirectoryFiles,
@@ -27,6 +26,9 @@ import { readUpcaseTable } from './upcase-table.ts'
 /** Repeated, it makes entries that are not in use. */
 const UNUSED = 0x05
 
+const NONE: readonly never[] = []
+const CONTIGUOUS = ['contiguous']
+
 /** A file or directory of an exFAT volume. */
 export interface ExfatEntry extends DirectoryEntry {
   /** Its clusters lie one after another, and the FAT says nothing of them. */
@@ -45,7 +47,7 @@ export class ExfatFiles extends DirectoryFiles<ExfatEntry> {
 
   private constructor(device: BlockDevice, layout: ExfatLayout, live: number) {
     super(device)
-    const table = new AllocationTable(this.cached, layout, live)
+    const table = new AllocationTable(device, layout, live)
     this.links = new ClusterLinks({
       clusterCount: layout.clusterCount,
       placeOf: cluster => table.placeOf(cluster),
@@ -117,29 +119,36 @@ export class ExfatFiles extends DirectoryFiles<ExfatEntry> {
   }
 
   #entry(directory: ExfatEntry, set: EntrySet, error: FormatError | undefined): ExfatEntry {
-    const { clusterSize } = this.#layout
+    const { clusterSize, clusterCount } = this.#layout
     const { isDirectory, created, modified, accessed, attributes, firstCluster, dataLength } = set
     const name = nameOf(set.name)
     const hasPlace = dataLength > 0 && isCluster(this.#layout, firstCluster)
+    // A length that cannot be is told by the error: nobody is to add it up.
+    const size = dataLength <= clusterCount * clusterSize ? dataLength : 0
     return {
-      ...commonFields,
       path: pathIn(directory, name),
       name,
       kind: isDirectory ? 'directory' : 'file',
-      size: isDirectory ? 0 : dataLength,
-      allocatedSize: Math.ceil(dataLength / clusterSize) * clusterSize,
+      size: isDirectory ? 0 : size,
+      allocatedSize: Math.ceil(size / clusterSize) * clusterSize,
       modified,
       created,
       accessed,
+      changed: undefined,
       attributes,
+      record: undefined,
+      links: 1,
+      streams: NONE,
+      target: undefined,
       position: hasPlace ? clusterOffset(this.#layout, firstCluster) : undefined,
+      isSystem: false,
       error,
       namespace: 'long',
       shortName: undefined,
       firstCluster,
       contentSize: dataLength,
       validSize: set.validDataLength,
-      flags: set.isContiguous ? ['contiguous'] : [],
+      flags: set.isContiguous ? CONTIGUOUS : NONE,
       isContiguous: set.isContiguous,
     }
   }

@@ -6,7 +6,6 @@ import { ClusterChain } from '../volume/cluster-chain.ts'
 import type { ClusterPlaces } from '../volume/cluster-content.ts'
 import { ClusterLinks } from '../volume/cluster-links.ts'
 import {
-  commonFields,
   type DecodedPiece,
   type DirectoryEntry,
   DirectoryFiles,
@@ -24,6 +23,8 @@ import { clusterOffset, entryOffset, type FatLayout, isCluster } from './layout.
 
 const ROOT_CLUSTER_OFFSET = parameterBlock.size + extension32.offsetOf('rootCluster')
 
+const NONE: readonly never[] = []
+
 /** Open it with `FatVolume.openFiles`. */
 export class FatFiles extends DirectoryFiles<DirectoryEntry> {
   protected readonly root: DirectoryEntry
@@ -38,7 +39,7 @@ export class FatFiles extends DirectoryFiles<DirectoryEntry> {
 
   constructor(device: BlockDevice, { layout, fat32 }: FatBootSector) {
     super(device)
-    const table = new AllocationTable(this.cached, layout)
+    const table = new AllocationTable(device, layout)
     this.links = new ClusterLinks({
       clusterCount: layout.clusterCount,
       placeOf: cluster => layout.liveFats[0]! + entryOffset(layout.width, cluster),
@@ -84,7 +85,6 @@ export class FatFiles extends DirectoryFiles<DirectoryEntry> {
     const name = nameOf(longName ?? shortName!)
     const size = isDirectory ? 0 : slot.size
     return {
-      ...commonFields,
       path: pathIn(directory, name),
       name,
       kind: isDirectory ? 'directory' : 'file',
@@ -94,15 +94,21 @@ export class FatFiles extends DirectoryFiles<DirectoryEntry> {
       modified,
       created,
       accessed,
+      changed: undefined,
       attributes,
+      record: undefined,
+      links: 1,
+      streams: NONE,
+      target: undefined,
       position: positionOf(this.#layout, firstCluster),
+      isSystem: false,
       error,
       namespace: longName === undefined ? 'short' : 'long',
       shortName: longName === undefined ? undefined : shortName,
       firstCluster,
       contentSize: isDirectory ? undefined : size,
       validSize: undefined,
-      flags: [],
+      flags: NONE,
     }
   }
 }

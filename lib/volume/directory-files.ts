@@ -186,7 +186,9 @@ export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files 
     const buffer = Buffer.allocUnsafe(Math.min(PIECE_LENGTH, content.size))
     for (let offset = 0; offset < content.size; ) {
       const bytes = buffer.subarray(0, Math.min(buffer.length, content.size - offset))
-      await this.#readPiece(directory, content, offset, bytes)
+      if ((await tryRead(content, offset, bytes)) !== undefined) {
+        await this.#rescue(directory, this.#contentIn(chain, directory, this.device), offset, bytes)
+      }
       const isFinal = offset + bytes.length === content.size
       const positionOf = async (at: number) => (await content.find(offset + at)).offset
       const { entries, length, isLast } = await this.decode(directory, { bytes, isFinal, positionOf })
@@ -198,8 +200,8 @@ export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files 
     if (problem !== undefined) this.note(brokenChain(directory, problem))
   }
 
-  async #readPiece({ path }: E, content: BlockDevice, offset: number, piece: Buffer): Promise<void> {
-    if ((await tryRead(content, offset, piece)) === undefined) return
+  /** Fills `piece` of a directory sector by sector, past the cache, which reads more than that at once. */
+  async #rescue({ path }: E, content: BlockDevice, offset: number, piece: Buffer): Promise<void> {
     for (let at = 0; at < piece.length; at += SECTOR) {
       const sector = piece.subarray(at, at + SECTOR)
       const problem = await tryRead(content, offset + at, sector)
@@ -288,29 +290,24 @@ export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files 
   }
 }
 
-/** What no file of these file systems has, or all have. */
-export const commonFields = {
-  changed: undefined,
-  record: undefined,
-  links: 1,
-  streams: [],
-  target: undefined,
-  isSystem: false,
-} as const
-
 /** What is the same in every root. */
 export const rootFields = {
-  ...commonFields,
   path: '/',
   name: '',
-  namespace: 'long',
-  shortName: undefined,
   kind: 'directory',
   size: 0,
   modified: undefined,
   created: undefined,
   accessed: undefined,
+  changed: undefined,
   attributes: FileAttribute.directory,
+  record: undefined,
+  links: 1,
+  streams: [],
+  target: undefined,
+  isSystem: false,
+  namespace: 'long',
+  shortName: undefined,
   contentSize: undefined,
   validSize: undefined,
   flags: [],

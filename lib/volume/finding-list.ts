@@ -1,21 +1,27 @@
 /** Findings that come one by one, from volumes that may be damaged everywhere. */
 import type { Finding } from '../finding.ts'
 
-const MAX_FINDINGS = 1000
+/** How many of a kind are told. */
+const MANY = 100
 
-/** Each is there once, and of very many only the first. */
+/** Each finding is there once, and of very many of a kind the first ones only. */
 export class FindingList {
   readonly list: Finding[] = []
   readonly #told = new Set<string>()
+  /** How many there are by code. */
+  readonly #counts = new Map<string, number>()
 
   add(finding: Finding): void {
-    if (this.list.length > MAX_FINDINGS || this.#told.has(finding.message)) return
+    const count = this.#counts.get(finding.code) ?? 0
+    if (count > MANY || this.#told.has(finding.message)) return
     this.#told.add(finding.message)
-    this.list.push(this.list.length < MAX_FINDINGS ? finding : many)
+    this.#counts.set(finding.code, count + 1)
+    this.list.push(count < MANY ? finding : more(finding.code))
   }
 }
 
-const many: Finding = {
+const more = (code: string): Finding => ({
   code: 'MORE_FINDINGS',
-  message: `there is more to say than these ${MAX_FINDINGS} findings: the volume is badly damaged`,
-}
+  message: `there are more than these ${MANY} findings of the kind ${code}`,
+  details: { code },
+})

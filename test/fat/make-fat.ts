@@ -1,6 +1,13 @@
 /** Small FAT volumes made from nothing, sound until a test breaks them. */
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
-import { directoryEntry, extension16, extension32, infoSector, parameterBlock } from '../../lib/fat/format.ts'
+import {
+  directoryEntry,
+  extension16,
+  extension32,
+  infoSector,
+  longNameEntry,
+  parameterBlock,
+} from '../../lib/fat/format.ts'
 import type { FatWidth } from '../../lib/fat/layout.ts'
 
 const SECTOR = 512
@@ -116,20 +123,69 @@ export function makeFat(width: FatWidth): MadeFat {
   return volume
 }
 
-function writeEntry(target: Buffer, at: number, name: string, attributes: number, cluster: number): void {
-  const entry = {
-    name: Buffer.from(name, 'latin1'),
+/** What `entries` makes an entry of. */
+export interface MadeEntry {
+  /** 11 characters, each one byte. */
+  readonly short: string
+  /** Parts of it go before the short entry. */
+  readonly long?: string
+  /** What the parts say of the short name, unless it is the truth. */
+  readonly checksum?: number
+  readonly attributes?: number
+  readonly caseFlags?: number
+  readonly cluster?: number
+  readonly size?: number
+  /** Date, time and hundredths of the creation; the two of the last change. */
+  readonly created?: readonly [date: number, time: number, hundredths: number]
+  readonly modified?: readonly [date: number, time: number]
+}
+
+/** The entries of a file, 32 bytes each: parts of its long name, then the short one. */
+export function entries(entry: MadeEntry): Buffer {
+  const { short, long, attributes = 0x20, caseFlags = 0, cluster = 0, size = 0 } = entry
+  const [createdDate, createdTime, createdHundredths] = entry.created ?? [0, 0, 0]
+  const [modifiedDate, modifiedTime] = entry.modified ?? [0, 0]
+  const name = Buffer.from(short, 'latin1')
+  const last = directoryEntry.toBuffer({
+    name,
     attributes,
-    caseFlags: 0,
-    createdHundredths: 0,
-    createdTime: 0,
-    createdDate: 0,
+    caseFlags,
+    createdHundredths,
+    createdTime,
+    createdDate,
     accessedDate: 0,
     firstClusterHigh: Math.floor(cluster / 65_536),
-    modifiedTime: 0,
-    modifiedDate: 0,
+    modifiedTime,
+    modifiedDate,
     firstClusterLow: cluster % 65_536,
-    size: 0,
-  }
-  directoryEntry.encode(entry, target, at)
+    size,
+  })
+  return Buffer.concat([...longParts(long ?? '', entry.checksum ?? checksumOf(name)), last])
+}
+
+/** The parts of a long name, the last first. What is left of it is a zero, then 0xFF. */
+export function longParts(long: string, checksum: number): Buffer[] {
+  const count = Math.ceil(long.length / 13)
+  const units = Buffer.alloc(count * 26, 0xff)
+  units.write(`${long}${long.length % 13 === 0 ? '' : '\0'}`, 'utf16le')
+  return Array.from({ length: count }, (_, part) => {
+    const bytes = units.subarray(part * 26, (part + 1) * 26)
+    return longNameEntry.toBuffer({
+      order: part + 1 + (part === count - 1 ? 0x40 : 0),
+      name1: bytes.subarray(0, 10),
+      attributes: 0x0f,
+      type: 0,
+      checksum,
+      name2: bytes.subarray(10, 22),
+      firstCluster: 0,
+      name3: bytes.subarray(22),
+    })
+  }).reverse()
+}
+
+export const checksumOf = (name: Buffer) =>
+  name.reduce((sum, byte) => ((sum % 2) * 128 + Math.floor(sum / 2) + byte) % 256, 0)
+
+function writeEntry(target: Buffer, at: number, short: string, attributes: number, cluster: number): void {
+  entries({ short, attributes, cluster }).copy(target, at)
 }

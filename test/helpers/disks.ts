@@ -204,6 +204,24 @@ export async function withNtfs<T>(place: Place, use: (mountPoint: string) => Pro
   }
 }
 
+/** Mounts an exFAT volume through exfat-fuse for as long as `use` takes. */
+export async function withExfat<T>(place: Place, use: (mountPoint: string) => Promise<T>): Promise<T> {
+  const mountPoint = await mkdtemp(join(tmpdir(), 'vhdx-exfat-'))
+  try {
+    return await withLoop(place, async device => {
+      await run('mount.exfat-fuse', [device, mountPoint])
+      try {
+        return await use(mountPoint)
+      } finally {
+        await run('umount', [mountPoint])
+      }
+    })
+  } finally {
+    // It stays where unmounting failed, which has thrown already.
+    await rmdir(mountPoint).catch(() => {})
+  }
+}
+
 /**
  * Files of every kind that matters to a copy of clusters: in the record, of one cluster, of many, with a stream, sparse,
  * in folders, with names beyond ASCII. `count` small ones besides. Their content depends on their place in the list.
