@@ -1,5 +1,12 @@
 /** How every command about files is told which image and which of its volumes is meant, and how it opens them. */
-import { type OpenedFiles, openFiles, type ParentOptions } from '../lib/index.ts'
+import {
+  type OpenDiskInsideOptions,
+  type OpenedDiskInside,
+  type OpenedFiles,
+  openDiskInside,
+  openFiles,
+  type ParentOptions,
+} from '../lib/index.ts'
 import type { Output } from './output.ts'
 
 /** For yargs: where the parents of a differencing image are. */
@@ -29,13 +36,8 @@ export const parentOptionsOf = ({ parent, search }: ParentArguments): ParentOpti
   ...(search === undefined ? {} : { search }),
 })
 
-/** For yargs: after the image itself, which is the first positional. */
-export const volumeOptions = {
-  partition: {
-    type: 'number',
-    requiresArg: true,
-    describe: 'The partition, by number; default: the one with \\Windows, else the largest that can be read',
-  },
+/** For yargs: which disk is meant. */
+export const diskOptions = {
   in: {
     type: 'string',
     array: true,
@@ -51,33 +53,54 @@ export const volumeOptions = {
   },
 } as const
 
+/** For yargs: which volume of the disk is meant. */
+export const volumeOptions = {
+  partition: {
+    type: 'number',
+    requiresArg: true,
+    describe: 'The partition, by number; default: the one with \\Windows, else the largest that can be read',
+  },
+  ...diskOptions,
+} as const
+
 /** The words for the positional `image`. */
 export const imageArgument = {
   type: 'string',
   demandOption: true,
-  describe: 'A VHDX, a raw image, a disk or a bare volume',
+  describe: 'A VHDX, a VHD, a raw image, a disk or a bare volume',
 } as const
 
-/** What `volumeOptions` and `imageArgument` give. */
-export interface VolumeArguments extends ParentArguments {
+/** What `imageArgument` and `diskOptions` give. */
+export interface DiskArguments extends ParentArguments {
   readonly image: string
-  readonly partition?: number | undefined
   readonly in?: readonly string[] | undefined
   readonly format?: 'raw' | 'vhdx' | 'vhd' | undefined
 }
 
+/** What `imageArgument` and `volumeOptions` give. */
+export interface VolumeArguments extends DiskArguments {
+  readonly partition?: number | undefined
+}
+
 /**
- * Opens the files that the arguments mean. Which volume was taken, and what is wrong with it, is said on stderr, once.
- * The caller closes it: `await using opened = await openFilesOf(args, output)`.
+ * Opens the disk that the arguments mean. What is wrong with the image is said on stderr, once.
+ * The caller closes it: `await using opened = await openDiskOf(args, output)`.
  */
-export async function openFilesOf(args: VolumeArguments, output: Output): Promise<OpenedFiles> {
-  const { image, partition, in: inside, format } = args
-  const opened = await openFiles(image, {
-    partition,
-    inside,
-    ...parentOptionsOf(args),
-    ...(format === undefined ? {} : { format }),
-  })
+export const openDiskOf = (args: DiskArguments, output: Output): Promise<OpenedDiskInside> =>
+  remarked(output, openDiskInside(args.image, diskOptionsOf(args)))
+
+/** As `openDiskOf`, and the files of one of its volumes: which one was taken is said, too. */
+export const openFilesOf = (args: VolumeArguments, output: Output): Promise<OpenedFiles> =>
+  remarked(output, openFiles(args.image, { partition: args.partition, ...diskOptionsOf(args) }))
+
+const diskOptionsOf = ({ in: inside, format, ...parents }: DiskArguments): OpenDiskInsideOptions => ({
+  inside,
+  ...parentOptionsOf(parents),
+  ...(format === undefined ? {} : { format }),
+})
+
+async function remarked<T extends Pick<OpenedDiskInside, 'notes' | 'findings'>>(output: Output, opening: Promise<T>) {
+  const opened = await opening
   for (const message of opened.notes) output.remark({ code: 'VOLUME_CHOSEN', message }, 'note')
   for (const finding of opened.findings) output.remark(finding)
   return opened

@@ -53,7 +53,14 @@ export {
   hashContents,
 } from './extract/hash-entries.ts'
 export { type ListedPartition, listPartitions, type PartitionList } from './extract/list-partitions.ts'
-export { type OpenedFiles, type OpenFilesOptions, openFiles } from './extract/open-files.ts'
+export {
+  type OpenDiskInsideOptions,
+  type OpenedDiskInside,
+  type OpenedFiles,
+  type OpenFilesOptions,
+  openDiskInside,
+  openFiles,
+} from './extract/open-files.ts'
 export { readContent } from './extract/read-content.ts'
 export { findStream, type StreamPath } from './extract/stream-path.ts'
 /** Something worth knowing that did not stop the work. */

@@ -1,9 +1,9 @@
-import { formatSize, type ListedPartition, listPartitions, openDisk, type PartitionList } from '../../lib/index.ts'
+import { formatSize, type ListedPartition, listPartitions, type PartitionList } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { Output, table } from '../output.ts'
 import { printableLine } from '../printable.ts'
-import { imageArgument } from '../volume-options.ts'
+import { diskOptions, imageArgument, openDiskOf } from '../volume-options.ts'
 
 export default defineCommand({
   command: 'partitions <image>',
@@ -11,12 +11,13 @@ export default defineCommand({
   builder: yargs =>
     yargs
       .positional('image', imageArgument)
+      .options(diskOptions)
       .options(outputOptions)
       .example('$0 partitions sda.vhdx', 'The numbers that --partition takes'),
   handler: async args => {
     const output = new Output(args)
-    await using opened = await openDisk(args.image)
-    const list = await listPartitions(opened.disk)
+    await using opened = await openDiskOf(args, output)
+    const list = await listPartitions(opened.image.disk)
     await output.result(json(list), () => text(list))
     return list.partitions.some(({ fileSystem }) => fileSystem === undefined) ? ExitCode.problems : ExitCode.done
   },

@@ -9,15 +9,29 @@ import { type PartitionTable, readPartitionTable } from '../partition/partition-
 import type { LeftOut } from '../volume/left-out.ts'
 import { chooseVolume, type ReadableVolume } from './choose-volume.ts'
 
-/** Which volume of an image is meant. */
-export interface OpenFilesOptions extends OpenDiskOptions {
-  /** The partition's number. Default: the volume with \Windows, else the largest whose files can be read. */
-  readonly partition?: number | undefined
+/** Which disk is meant: that of an image, or of an image inside of it. */
+export interface OpenDiskInsideOptions extends OpenDiskOptions {
   /**
    * Images inside the image, the outermost first, each a path in the volume that is chosen as if none were given, or in
-   * partition N of it when it begins with `N:`. `partition` is then one of the innermost.
+   * partition N of it when it begins with `N:`.
    */
   readonly inside?: readonly string[] | undefined
+}
+
+/** Which volume of a disk is meant. */
+export interface OpenFilesOptions extends OpenDiskInsideOptions {
+  /** The partition's number. Default: the volume with \Windows, else the largest whose files can be read. */
+  readonly partition?: number | undefined
+}
+
+/** The disk in an image, or in an image inside of it. Closing it closes all of them. */
+export interface OpenedDiskInside extends AsyncDisposable {
+  readonly image: OpenedImage
+  /** Which volumes were taken on the way, in words for people; empty when there was nothing to choose. */
+  readonly notes: readonly string[]
+  /** What a user should know of the images and the volumes on the way. */
+  readonly findings: readonly Finding[]
+  close(): Promise<void>
 }
 
 /** The files of one volume of an image. Closing it closes the image. */
@@ -32,52 +46,72 @@ export interface OpenedFiles extends ReadableVolume, AsyncDisposable {
 }
 
 /**
- * Opens the image, disk or bare volume at `path`, or an image inside of it, and the files of one of its volumes.
+ * Opens the image, disk or bare volume at `path`, or an image inside of it.
  * Throws what `openDisk`, `openImageIn`, `readPartitionTable` and `chooseVolume` throw.
  */
-export async function openFiles(path: string, options: OpenFilesOptions = {}): Promise<OpenedFiles> {
-  const { partition, inside = [], ...diskOptions } = options
+export async function openDiskInside(path: string, options: OpenDiskInsideOptions = {}): Promise<OpenedDiskInside> {
+  const { inside = [], ...diskOptions } = options
   const images: OpenedImage[] = []
   const close = async () => {
     for (let image = images.pop(); image !== undefined; image = images.pop()) await image.close()
   }
   const [notes, findings] = [[] as string[], [] as Finding[]]
   try {
-    images.push(await openDisk(path, diskOptions))
-    for (const [i, place] of inside.entries()) {
+    let image: OpenedImage = await openDisk(path, diskOptions)
+    images.push(image)
+    findings.push(...image.findings)
+    for (const place of inside) {
       const [, number, inner] = /^(?:(\d{1,3}):)?(.*)$/s.exec(place)!
-      const { files } = await openVolumeOf(
-        images[i]!,
-        number === undefined ? undefined : Number(number),
-        notes,
-        findings,
-      )
-      images.push(await openImageIn(files, inner!))
+      const outer = await openVolumeOf(image.disk, number === undefined ? undefined : Number(number))
+      notes.push(...outer.notes)
+      findings.push(...outer.findings)
+      image = await openImageIn(outer.files, inner!)
+      images.push(image)
+      findings.push(...image.findings)
     }
-    const opened = await openVolumeOf(images.at(-1)!, partition, notes, findings)
-    return { ...opened, notes, findings, close, [Symbol.asyncDispose]: close }
+    return { image, notes, findings, close, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-async function openVolumeOf(image: OpenedImage, partition: number | undefined, notes: string[], findings: Finding[]) {
-  const { disk } = image
+/**
+ * Opens the disk as `openDiskInside` does, and the files of one of its volumes.
+ * Throws what `openDiskInside`, `readPartitionTable` and `chooseVolume` throw.
+ */
+export async function openFiles(path: string, options: OpenFilesOptions = {}): Promise<OpenedFiles> {
+  const { partition, ...diskOptions } = options
+  const { image, notes, findings, close } = await openDiskInside(path, diskOptions)
+  try {
+    const opened = await openVolumeOf(image.disk, partition)
+    return {
+      ...opened,
+      notes: [...notes, ...opened.notes],
+      findings: [...findings, ...opened.findings],
+      close,
+      [Symbol.asyncDispose]: close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function openVolumeOf(disk: BlockDevice, partition?: number) {
   const table = await readPartitionTable(disk, { truncated: 'cut' })
+  const findings: Finding[] = []
   const leftOut = await leftOutOf(disk, findings)
   const { note, findings: passedOver, ...chosen } = await chooseVolume({ disk, table, leftOut }, partition)
   const { number } = chosen.partition
   const inPartition = (finding: Finding): Finding =>
     table.type === 'none' ? finding : { ...finding, message: `partition ${number}: ${finding.message}` }
-  if (note !== undefined) notes.push(note)
   findings.push(
-    ...image.findings,
     ...table.findings,
     ...passedOver,
     ...[...chosen.volume.hazards, ...chosen.volume.findings].map(inPartition),
   )
-  return { ...chosen, disk, table }
+  return { ...chosen, disk, table, notes: note === undefined ? [] : [note], findings }
 }
 
 /** What the capture left out, so that it is not taken for zeros. A manifest that cannot be read is a finding: the files can. */
