@@ -50,7 +50,7 @@ export async function walkChain(
   }
 }
 
-/** Opens the disk of a whole chain, whose closing closes all files. `findings`: those of all images, the parents' with their paths. */
+/** Opens the disk of a whole chain, whose files stay the chain's. `findings`: those of all images, the parents' with their paths. */
 export async function openChain({ images }: Chain): Promise<{ disk: BlockDevice; findings: readonly Finding[] }> {
   let disk: BlockDevice | undefined
   const findings: Finding[] = []

@@ -48,12 +48,13 @@ export async function openImage(
   const { path, device } = file
   if (device.size === 0) throw new FormatError('EMPTY_FILE', `${path} is empty: there is no disk in it`, { path })
   const format = options.format ?? (await imageFormat(file, mayHaveBadSectors))
-  if (format === 'raw') return opened(device, 'raw', device, [], [])
+  if (format === 'raw') return opened(device, 'raw', device, [], [], () => device.close())
   const chain = await walkChain(file, format, folders, options)
   try {
     if (chain.problem !== undefined) throw chain.problem
     const { disk, findings } = await openChain(chain)
-    return opened(disk, format, device, chain.images, [...findings, ...chain.findings])
+    const close = () => closeChain(chain.images)
+    return opened(disk, format, device, chain.images, [...findings, ...chain.findings], close)
   } catch (error) {
     await closeChain(chain.images.slice(1))
     throw error
@@ -94,7 +95,7 @@ function opened(
   file: BlockDevice,
   chain: readonly ChainImage[],
   findings: readonly Finding[],
+  close: () => Promise<void>,
 ): OpenedImage {
-  const close = () => disk.close()
   return { disk, format, file, chain, findings, close, [Symbol.asyncDispose]: close }
 }

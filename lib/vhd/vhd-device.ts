@@ -14,7 +14,10 @@ import { readVhdStructures, type VhdStructures } from './structures.ts'
 
 /** How `VhdDevice.open` opens. */
 export interface VhdOpenOptions {
-  /** The disk that a differencing image is a change of: whoever opens it has made sure that it is the right one. */
+  /**
+   * The disk that a differencing image is a change of. Whoever opens it has made sure that it is the right one, and
+   * keeps it open as long as the image. An image without a parent does not use it.
+   */
   readonly parent?: BlockDevice | undefined
 }
 
@@ -58,10 +61,10 @@ export class VhdDevice extends BlockDevice {
   }
 
   /**
-   * Opens the image in `file`, which from then on belongs to the device, as the parent does: closing the device closes
-   * both. When opening fails they stay the caller's. `parent` is not used for an image that has none, and is then not
-   * the device's. Throws FormatError, of PARENT_SIZE too, and UnsupportedError for a differencing image without its
-   * parent (PARENT_NOT_OPENED) and for versions and types that are not known.
+   * Opens the image in `file`, which from then on belongs to the device: closing the device closes it. When opening
+   * fails it stays the caller's, as the parent does in any case. Throws FormatError, of PARENT_SIZE too, and
+   * UnsupportedError for a differencing image without its parent (PARENT_NOT_OPENED) and for versions and types that are
+   * not known.
    */
   static async open(file: BlockDevice, { parent }: VhdOpenOptions = {}): Promise<VhdDevice> {
     const structures = await readVhdStructures(file)
@@ -114,12 +117,8 @@ export class VhdDevice extends BlockDevice {
     throw new ReadOnlyError('READ_ONLY', 'images are opened for reading only')
   }
 
-  override async close(): Promise<void> {
-    try {
-      await this.#file.close()
-    } finally {
-      await this.#parent?.close()
-    }
+  override close(): Promise<void> {
+    return this.#file.close()
   }
 }
 

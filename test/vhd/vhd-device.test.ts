@@ -153,16 +153,6 @@ describe('what an image says of itself', () => {
       await expect(opening).rejects.toMatchObject({ name: 'FormatError', code: 'PARENT_SIZE' })
     }
   })
-
-  test('closing closes the parent too', async () => {
-    const closed: string[] = []
-    const named = (name: string, file: Buffer) =>
-      Object.assign(device(file), { close: async () => void closed.push(name) })
-    const child = makeDynamic({ size: 4096, parent: { uniqueId: PARENT_ID } })
-    const disk = await VhdDevice.open(named('child', child), { parent: named('parent', Buffer.alloc(4096)) })
-    await disk.close()
-    expect(closed).toEqual(['child', 'parent'])
-  })
 })
 
 describe('footers', () => {
@@ -179,14 +169,14 @@ describe('footers', () => {
     damage(file)
     await using disk = await VhdDevice.open(device(file))
     expect(codes(disk)).toEqual(['VHD_FOOTER_COPY_USED'])
-    expect(await readAll(disk)).toEqual(content)
+    expect((await readAll(disk)).equals(content)).toBe(true)
   })
 
   test('the last one cut off, and other bytes behind it', async () => {
     for (const file of [whole.subarray(0, last), Buffer.concat([whole, Buffer.alloc(1000, 1)])]) {
       await using disk = await VhdDevice.open(device(file))
       expect(codes(disk)).toEqual(['VHD_FOOTER_COPY_USED'])
-      expect(await readAll(disk)).toEqual(content)
+      expect((await readAll(disk)).equals(content)).toBe(true)
     }
   })
 
@@ -199,7 +189,7 @@ describe('footers', () => {
       const file = Buffer.concat([copy, whole.subarray(512)])
       await using disk = await VhdDevice.open(device(file))
       expect(codes(disk)).toEqual([code])
-      expect(await readAll(disk)).toEqual(content)
+      expect((await readAll(disk)).equals(content)).toBe(true)
     }
   })
 
@@ -221,7 +211,7 @@ describe('footers', () => {
     ] as const) {
       await using disk = await VhdDevice.open(device(file.subarray(0, file.length - 1)))
       expect(disk).toMatchObject({ size, findings: [] })
-      expect(await readAll(disk)).toEqual(content)
+      expect((await readAll(disk)).equals(content)).toBe(true)
     }
   })
 
@@ -230,7 +220,7 @@ describe('footers', () => {
     file.writeUInt32BE(1, content.length + footer.offsetOf('checksum'))
     await using disk = await VhdDevice.open(device(file))
     expect(codes(disk)).toEqual(['VHD_FOOTER_CHECKSUM'])
-    expect(await readAll(disk)).toEqual(content)
+    expect((await readAll(disk)).equals(content)).toBe(true)
     const shorter = device(file.subarray(512))
     await expect(VhdDevice.open(shorter)).rejects.toMatchObject({ code: 'VHD_FOOTER' })
   })
@@ -297,7 +287,7 @@ describe('the header and the table', () => {
       const others = Buffer.alloc(2 * BLOCK)
       await disk.read(0, others.subarray(0, BLOCK))
       await disk.read(2 * BLOCK, others.subarray(BLOCK))
-      expect(others).toEqual(Buffer.concat([content.subarray(0, BLOCK), content.subarray(2 * BLOCK)]))
+      expect(others.equals(Buffer.concat([content.subarray(0, BLOCK), content.subarray(2 * BLOCK)]))).toBe(true)
       expect(await collect(disk.dataRanges())).toEqual([{ offset: 0, length: size }])
     }
   })
@@ -306,7 +296,7 @@ describe('the header and the table', () => {
     const content = pattern(BLOCK + 512)
     const file = makeDynamic({ size: content.length, blockSize: BLOCK, blocks: blocksOf(content) })
     await using disk = await VhdDevice.open(device(file))
-    expect(await readAll(disk)).toEqual(content)
+    expect((await readAll(disk)).equals(content)).toBe(true)
     expect(await disk.allocatedBlocks()).toBe(2)
   })
 })
@@ -336,7 +326,7 @@ describe('bitmaps', () => {
     const content = pattern(BLOCK)
     const file = makeDynamic({ size: BLOCK, blockSize: BLOCK, blocks: { 0: { content, sectors: [1] } } })
     await using disk = await VhdDevice.open(device(file))
-    expect(await readAll(disk)).toEqual(content)
+    expect((await readAll(disk)).equals(content)).toBe(true)
   })
 
   test('of a differencing image, in any order and with any bits: as a flat copy has it', async () => {
