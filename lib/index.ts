@@ -35,11 +35,19 @@ export {
   StorageError,
   UnsupportedError,
 } from './errors.ts'
+/** Files copied out of a volume. */
+export type { ArchiveSink } from './extract/archive.ts'
+export {
+  ARCHIVE_FORMATS,
+  type ArchiveFormat,
+  type ArchiveOptions,
+  archiveFiles,
+  archiveToFile,
+} from './extract/archive-files.ts'
 /** The files in one of the volumes of an image. */
 export type { ReadableVolume } from './extract/choose-volume.ts'
 export { DirectoryWalk } from './extract/directory-walk.ts'
 export { type DiskUsage, type DiskUsageOptions, diskUsage } from './extract/disk-usage.ts'
-/** Files copied out of a volume. */
 export { extractFiles } from './extract/extract.ts'
 export { type ExtractOptions, ON_CONFLICT, type OnConflict } from './extract/extract-options.ts'
 export type { ExtractEvent, ExtractProgress, ExtractReport } from './extract/extract-report.ts'

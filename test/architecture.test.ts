@@ -56,9 +56,11 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   'cli-progress': /^cli\/progress\.ts$/,
   'cli-table3': /^cli\/output\.ts$/,
   'fs-ext': /^lib\/device\/native\.ts$/,
+  'modern-tar': /^lib\/extract\/tar-archive\.ts$/,
   picomatch: /^(cli|lib\/copy)\//,
   tsx: /^cli\/bin\.js$/,
   yargs: /^cli\/(main|command)\.ts$/,
+  'zip-stream': /^lib\/extract\/zip-archive\.ts$/,
 }
 
 const packageJson = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'))

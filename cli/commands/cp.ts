@@ -1,10 +1,16 @@
 import {
+  type ArchiveFormat,
+  archiveFiles,
+  archiveToFile,
   type ExtractEvent,
+  type ExtractOptions,
   type ExtractReport,
   extractFiles,
+  type Files,
   formatSize,
   ON_CONFLICT,
   OptionError,
+  stdoutSink,
 } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -23,13 +29,23 @@ export default defineCommand({
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'What to copy: paths in the volume, globs, file:stream; then the folder or the name to copy to',
+        describe: 'What to copy: paths in the volume, globs, file:stream; last, unless it is an archive, where to',
       })
       .option('recursive', {
         type: 'boolean',
         alias: 'r',
         default: false,
         describe: 'Copy directories with all that is in them',
+      })
+      .option('tar', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Write a tar archive instead; - for standard output',
+      })
+      .option('zip', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Write a zip archive instead; - for standard output',
       })
       .option('on-conflict', {
         choices: ON_CONFLICT,
@@ -47,19 +63,25 @@ export default defineCommand({
       .options(outputOptions)
       .example('$0 cp sda.vhdx /Users/anna/thesis.docx .', 'A file')
       .example('$0 cp -r sda.vhdx /Users/anna anna', 'A folder')
+      .example('$0 cp -r sda.vhdx /Users --tar - | zstd > users.tar.zst', 'A folder, as an archive')
       .example("$0 cp sda.vhdx '/Users/*/Desktop/*.docx' found", 'What a glob matches'),
   lists: ['paths'],
   handler: async args => {
-    const output = new Output(args)
-    const paths = args.paths.slice(0, -1)
-    const target = args.paths.at(-1)!
-    if (paths.length === 0) throw new OptionError('USAGE', 'Say what to copy, and where to')
+    const target = targetOf(args)
+    const streams = target.archive !== undefined && target.path === '-'
+    if (streams && process.stdout.isTTY) {
+      throw new OptionError(
+        'STDOUT_IS_TERMINAL',
+        'an archive cannot be written to a terminal. Pipe it on, or give a file',
+      )
+    }
+    const output = new Output(args, streams)
     const progress = new Progress(output)
     const log = new EventLines(output, progress)
     await using opened = await openFilesOf(args, output)
     const { files } = opened
-    const report = await interruptible(output, target, signal =>
-      extractFiles(files, paths, target, {
+    const report = await interruptible(output, streams ? '-' : target.path, signal =>
+      copy(files, target, {
         recursive: args.recursive,
         onConflict: args.onConflict,
         streams: args.streams,
@@ -72,10 +94,37 @@ export default defineCommand({
     )
     log.finish()
     for (const finding of files.findings) output.remark(finding)
-    await output.result({ type: 'summary', ...report, warnings: files.findings }, () => reportText(report, target))
+    await output.result({ type: 'summary', ...report, warnings: files.findings }, () =>
+      reportText(report, streams ? 'The archive' : target.path),
+    )
     return report.errors > 0 || files.findings.length > 0 ? ExitCode.problems : ExitCode.done
   },
 })
+
+interface Target {
+  readonly sources: readonly string[]
+  readonly path: string
+  readonly archive: ArchiveFormat | undefined
+}
+
+/** The last path is where to copy, unless an archive is. */
+function targetOf({ paths, tar, zip }: { paths: string[]; tar: string | undefined; zip: string | undefined }): Target {
+  if (tar !== undefined && zip !== undefined) throw new OptionError('USAGE', 'give --tar or --zip, not both')
+  if (paths.includes('')) throw new OptionError('USAGE', "one of the 'paths' is empty")
+  if (tar !== undefined) return { sources: paths, path: tar, archive: 'tar' }
+  if (zip !== undefined) return { sources: paths, path: zip, archive: 'zip' }
+  if (paths.length > 1) return { sources: paths.slice(0, -1), path: paths.at(-1)!, archive: undefined }
+  throw new OptionError(
+    'USAGE',
+    `say where to copy ${paths[0]} to: a folder, a new name, or --tar or --zip with a file`,
+  )
+}
+
+function copy(files: Files, { sources, path, archive }: Target, options: ExtractOptions): Promise<ExtractReport> {
+  if (archive === undefined) return extractFiles(files, sources, path, options)
+  if (path === '-') return archiveFiles(files, sources, stdoutSink(), { ...options, format: archive })
+  return archiveToFile(files, sources, path, { ...options, format: archive })
+}
 
 /** Lines of a kind that people are shown; programs get all of them. */
 const MAX_LINES = 20

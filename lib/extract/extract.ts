@@ -12,7 +12,7 @@ import { ExtractLog, type ExtractReport } from './extract-report.ts'
 import { Extraction, type Place } from './extraction.ts'
 import { probeNames } from './probe-names.ts'
 import { Selection } from './selection.ts'
-import { findSources, type Source } from './sources.ts'
+import { findSources, type Source, wantedSources } from './sources.ts'
 
 /**
  * Copies what `paths` mean (see `findSources`) into `target`, as cp does: into it when it is a folder, else to that name;
@@ -28,12 +28,12 @@ export async function extractFiles(
   target: string,
   options: ExtractOptions = {},
 ): Promise<ExtractReport> {
-  const { recursive = false, system = false, signal } = options
+  const { system = false, signal } = options
   const streams = options.streams ?? isWindows
   const listing = { system, ...(signal === undefined ? {} : { signal }) }
   const sources = await findSources(files, paths, listing)
   const log = new ExtractLog(options.onEvent)
-  const wanted = sources.filter(source => isWanted(source, recursive, log))
+  const wanted = wantedSources(sources, options.recursive ?? false, log)
   const place = await placeOf(target, sources)
   options.onProgress?.({ phase: 'counting', done: 0, total: 0, files: 0 })
   const selection = new Selection(files, wanted, { ...listing, streams })
@@ -55,18 +55,6 @@ const noSpace = (folder: string, needed: number, free: number) =>
     `${folder} needs ${formatSize(needed)}, but only ${formatSize(free)} are free there. Nothing was written`,
     { needed, free },
   )
-
-/** Throws OptionError (NEEDS_RECURSIVE) for a directory that was named itself; one that a glob matches is passed over. */
-export function isWanted({ entry, stream, isMatch }: Source, recursive: boolean, log: ExtractLog): boolean {
-  if (entry.kind !== 'directory' || stream !== undefined || recursive) return true
-  if (isMatch) {
-    log.skipped(entry.path, 'it is a directory, which --recursive copies')
-    return false
-  }
-  throw new OptionError('NEEDS_RECURSIVE', `${entry.path} is a directory: --recursive (-r) copies it with all in it`, {
-    path: entry.path,
-  })
-}
 
 async function placeOf(target: string, sources: readonly Source[]): Promise<Place> {
   const path = resolve(target)

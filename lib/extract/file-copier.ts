@@ -6,7 +6,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { storageError } from '../device/storage-error.ts'
 import { isWindows } from '../device/windows-path.ts'
 import { DiskImageError, InterruptedError, ReadOnlyError, RefusedError } from '../errors.ts'
-import { type Entry, FileAttribute } from '../volume/entry.ts'
+import { FileAttribute } from '../volume/entry.ts'
 import type { Files } from '../volume/files.ts'
 import { BufferPool } from './buffer-pool.ts'
 import { copyContent } from './copy-content.ts'
@@ -14,28 +14,10 @@ import type { ExtractOptions, OnConflict } from './extract-options.ts'
 import type { ExtractLog } from './extract-report.ts'
 import { existsError, type HostFolder } from './host-folder.ts'
 import { hostName } from './host-name.ts'
-import type { TargetFolder, TargetNames } from './target-names.ts'
+import type { Item, Placed } from './layout.ts'
+import type { TargetNames } from './target-names.ts'
 import { unixTimes } from './unix-time.ts'
 import { type SmallFile, type SystemFailure, WriterThread } from './writer-thread.ts'
-
-/** Something of the image, and where it goes. */
-export interface Placed {
-  /** In the image. */
-  readonly path: string
-  readonly folder: TargetFolder
-  /** Below the target. */
-  readonly place: string
-}
-
-/** Content that becomes a file. */
-export interface Item extends Placed {
-  readonly entry: Entry
-  /** Undefined for the content itself. */
-  readonly stream: string | undefined
-  readonly size: number
-  /** What the names of a file with several share: where it was copied to, once it was. */
-  readonly copies: { path: string | undefined } | undefined
-}
 
 /** Files up to here are read whole and written by a thread. */
 const SMALL = MiB

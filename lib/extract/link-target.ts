@@ -1,7 +1,6 @@
 /** Where a symbolic link of the image leads once it is copied. */
-import type { Entry } from '../volume/entry.ts'
 import { hostName, type NameRules } from './host-name.ts'
-import type { TargetFolder, TargetTree } from './target-names.ts'
+import type { PlannedLink } from './layout.ts'
 
 /** A link as it can be made in the target. */
 export interface LinkTarget {
@@ -11,15 +10,12 @@ export interface LinkTarget {
 }
 
 /**
- * What the link at `entry`, which is copied into `folder`, leads to in the target; or why it cannot be there. It leads
- * only to what is copied with it: by names alone, as they are in the target, and up no further than to `tree`.
+ * What a link leads to in the target; or why it cannot be there. It leads only to what is copied with it: by names alone,
+ * as they are in the target, and up no further than the tree it is copied with.
  */
-export function linkTarget(
-  { path, name, target }: Entry,
-  folder: TargetFolder,
-  tree: TargetTree,
-  rules: NameRules,
-): LinkTarget | string {
+export function linkTarget({ entry, folder, tree }: PlannedLink, rules: NameRules): LinkTarget | string {
+  const { path, name, target } = entry
+  if (tree === undefined) return `it is a link to ${target}, and links are not followed`
   if (target === undefined) return 'it is a link, and where it leads is not known'
   if (/^(?:[/\\]|[a-z]:)/i.test(target)) return `it is a link to ${target}, which is absolute`
   const outside = `it is a link to ${target}, which is not among what is copied`

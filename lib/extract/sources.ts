@@ -1,8 +1,9 @@
 /** What is to be copied: paths and globs as people give them, and what they mean in a volume. */
 import { isGlob, relativeMatcher } from '../copy/glob.ts'
-import { NotFoundError } from '../errors.ts'
+import { NotFoundError, OptionError } from '../errors.ts'
 import type { Entry } from '../volume/entry.ts'
 import type { Files, ListOptions } from '../volume/files.ts'
+import type { ExtractLog } from './extract-report.ts'
 import { findStream, type StreamPath } from './stream-path.ts'
 
 /** An entry or a stream that somebody asked for. */
@@ -84,4 +85,21 @@ async function* named(files: Files, directory: Entry, segment: string, options: 
   const entries: Entry[] = []
   for await (const entry of files.list(directory, options)) if (matches(entry.name)) entries.push(entry)
   yield* entries
+}
+
+/**
+ * The sources without directories, unless `recursive`: one that a glob matches is passed over, and told.
+ * Throws OptionError (NEEDS_RECURSIVE) for one that was named itself.
+ */
+export function wantedSources(sources: readonly Source[], recursive: boolean, log: ExtractLog): readonly Source[] {
+  return sources.filter(({ entry: { kind, path }, stream, isMatch }) => {
+    if (kind !== 'directory' || stream !== undefined || recursive) return true
+    if (!isMatch) {
+      throw new OptionError('NEEDS_RECURSIVE', `${path} is a directory: --recursive (-r) copies it with all in it`, {
+        path,
+      })
+    }
+    log.skipped(path, 'it is a directory, which --recursive copies')
+    return false
+  })
 }
