@@ -1,6 +1,6 @@
 /** Runs targets in turn until the time is up, keeps count, and makes each finding small. */
-import { inputOf, makeCase } from './case.ts'
-import { packInput, saveFinding, signatureOf } from './findings.ts'
+import { makeCase } from './case.ts'
+import { hashOf, saveFinding, signatureOf } from './findings.ts'
 import type { CaseResult, WrittenCase } from './messages.ts'
 import type { Seed, Target } from './target.ts'
 import { WorkerProcess } from './worker-process.ts'
@@ -102,11 +102,10 @@ export class Campaign {
     if (times > 1) return
     const seeds = this.#seeds.get(target) ?? (await target.load())
     this.#seeds.set(target, seeds)
-    const made = makeCase(target, seeds, this.#options.seed, number)
-    const smallest = await this.#smallest(target, { ...made, seed: made.seed.name }, signature)
-    const input = inputOf(target, { ...smallest, seed: made.seed })
-    const found = { target: target.name, runSeed: this.#options.seed, number, failure, ...smallest }
-    const path = saveFinding({ ...found, input: packInput(input) })
+    const { seed, mutations, isSealed } = makeCase(target, seeds, this.#options.seed, number)
+    const smallest = await this.#smallest(target, { seed: seed.name, mutations, isSealed }, signature)
+    const seedHash = hashOf(seed.content)
+    const path = saveFinding({ target: target.name, failure: failure.split('\n'), seedHash, ...smallest })
     const finding = { target: target.name, number, failure, smallest, path }
     this.findings.push(finding)
     this.#options.onFinding?.(finding)

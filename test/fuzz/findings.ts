@@ -2,17 +2,18 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { brotliCompressSync, brotliDecompressSync } from 'node:zlib'
 import { cacheFolder } from '../helpers/folders.ts'
+import type { Case } from './case.ts'
 import type { WrittenCase } from './messages.ts'
+import type { Target } from './target.ts'
 
-/** A finding as it is written to a file. `input` is the whole mutant, packed: a seed may be another one some day. */
+/** A finding as it is written to a file. */
 export interface Found extends WrittenCase {
   readonly target: string
-  readonly runSeed: string
-  readonly number: number
-  readonly failure: string
-  readonly input: string
+  /** What went wrong. */
+  readonly failure: readonly string[]
+  /** Of the seed's content: changes mean nothing in another one. */
+  readonly seedHash: string
 }
 
 /** The same for failures that are alike: their first line without numbers and names, and where in the library they began. */
@@ -26,7 +27,7 @@ export function signatureOf(target: string, failure: string): string {
 export function saveFinding(found: Found): string {
   const folder = join(cacheFolder, 'fuzz')
   mkdirSync(folder, { recursive: true })
-  const id = createHash('sha256').update(signatureOf(found.target, found.failure)).digest('hex').slice(0, 8)
+  const id = hashOf(signatureOf(found.target, found.failure.join('\n')))
   const path = join(folder, `${found.target}-${id}.json`)
   writeFileSync(path, `${JSON.stringify(found, undefined, 2)}\n`)
   return path
@@ -34,5 +35,13 @@ export function saveFinding(found: Found): string {
 
 export const readFinding = (path: string): Found => JSON.parse(readFileSync(path, 'utf8'))
 
-export const packInput = (input: Buffer) => brotliCompressSync(input).toString('base64')
-export const unpackInput = (packed: string) => brotliDecompressSync(Buffer.from(packed, 'base64'))
+/** The case of a finding. Throws where its seed is not what it was. */
+export async function caseOf(found: Found, target: Target): Promise<Case> {
+  const seed = (await target.load()).find(({ name }) => name === found.seed)
+  if (seed === undefined || hashOf(seed.content) !== found.seedHash) {
+    throw new Error(`the seed '${found.seed}' of ${target.name} is not what it was: find it anew`)
+  }
+  return { ...found, seed }
+}
+
+export const hashOf = (content: Buffer | string) => createHash('sha256').update(content).digest('hex').slice(0, 8)

@@ -8,8 +8,8 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Campaign } from './campaign.ts'
-import { readFinding, unpackInput } from './findings.ts'
-import { Observer } from './observer.ts'
+import { CaseRunner } from './case.ts'
+import { caseOf, readFinding } from './findings.ts'
 import { describeCampaign, describeFinding } from './report.ts'
 import { targets } from './targets/all.ts'
 
@@ -45,11 +45,8 @@ async function fuzz(): Promise<void> {
 async function replay(path: string): Promise<void> {
   const found = readFinding(path)
   const target = targetNamed(found.target)
-  const seed = (await target.load()).find(({ name }) => name === found.seed)
-  if (seed === undefined) throw new Error(`${found.target} has no seed '${found.seed}' any more`)
-  const observer = new Observer()
-  await target.exercise(unpackInput(found.input), observer, seed)
-  console.log('nothing is wrong any more:', Object.fromEntries(observer.codes))
+  const codes = await new CaseRunner(target).run(await caseOf(found, target))
+  console.log('nothing is wrong any more:', Object.fromEntries(codes))
 }
 
 function targetNamed(name: string) {

@@ -20,12 +20,12 @@ export async function exerciseFiles(files: Files, device: BlockDevice, observer:
       for await (const batch of files.scan(undefined, { system })) {
         count += batch.length
         observer.claim(count <= limit, `a scan gives ${count} entries of a volume of ${device.size} bytes`)
-        for (const entry of batch) claimEntry(entry, observer)
+        for (const entry of batch) claimEntry(entry, device, observer)
       }
     })
   }
   let budget = READ_BUDGET
-  for (const entry of await walk(files, observer)) {
+  for (const entry of await walk(files, device, observer)) {
     await findAgain(files, entry, observer)
     await exerciseDetails(files, entry, device, observer)
     for (const stream of [undefined, ...entry.streams.map(({ name }) => name)]) {
@@ -37,12 +37,12 @@ export async function exerciseFiles(files: Files, device: BlockDevice, observer:
 }
 
 /** The entries from the root down, by what each directory lists. */
-async function walk(files: Files, observer: Observer): Promise<Entry[]> {
+async function walk(files: Files, device: BlockDevice, observer: Observer): Promise<Entry[]> {
   const root = await observer.attempt(() => files.stat('/'))
   const found = root === undefined ? [] : [root]
   for (let i = 0; i < found.length && found.length < MAX_ENTRIES; i++) {
     const directory = found[i]!
-    claimEntry(directory, observer)
+    claimEntry(directory, device, observer)
     if (directory.kind !== 'directory' || directory.path.split('/').length > MAX_DEPTH) continue
     await observer.attempt(async () => {
       for await (const entry of files.list(directory, { system: true })) {
@@ -56,7 +56,7 @@ async function walk(files: Files, observer: Observer): Promise<Entry[]> {
   return found
 }
 
-function claimEntry(entry: Entry, observer: Observer): void {
+function claimEntry(entry: Entry, device: BlockDevice, observer: Observer): void {
   const { path, name, kind, size, allocatedSize, attributes, record, links, target } = entry
   observer.note(path, kind, size, allocatedSize, attributes, record, links, target)
   observer.claim(path.startsWith('/') && path.endsWith(name), `the path ${path} of '${name}'`)
@@ -64,6 +64,7 @@ function claimEntry(entry: Entry, observer: Observer): void {
   for (const bytes of [size, allocatedSize, ...entry.streams.map(stream => stream.size)]) {
     observer.claim(Number.isSafeInteger(bytes) && bytes >= 0, `${path} has ${bytes} bytes`)
   }
+  observer.claim(allocatedSize <= device.size, `${path} takes ${allocatedSize} bytes of ${device.size}`)
   observer.claim(kind === 'file' || size === 0, `${path} is a ${kind} of ${size} bytes`)
   observer.claim(Number.isSafeInteger(links) && links >= 0, `${path} has ${links} names`)
   for (const time of [entry.created, entry.modified, entry.changed, entry.accessed]) {
@@ -110,7 +111,7 @@ async function readStream(
   const content = await observer.attempt(() => files.open(entry, stream, { raw }))
   if (content === undefined) return 0
   const declared = stream === undefined ? entry.size : entry.streams.find(({ name }) => name === stream)!.size
-  const isTold = raw || content.size === declared
+  const isTold = raw || entry.error !== undefined || content.size === declared
   observer.claim(
     isTold,
     `${entry.path}:${stream ?? ''} is listed with ${declared} bytes and opens with ${content.size}`,

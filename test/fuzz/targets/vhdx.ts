@@ -7,6 +7,7 @@ import { UnsupportedError } from '../../../lib/errors.ts'
 import { mapBlocks } from '../../../lib/vhdx/block-map.ts'
 import { checkVhdx } from '../../../lib/vhdx/check.ts'
 import {
+  BITMAP_PRESENT,
   dataSector,
   fileIdentifier,
   HEADER_POSITIONS,
@@ -17,6 +18,7 @@ import {
   logEntryHeader,
   metadataEntry,
   metadataTableHeader,
+  PARTIALLY_PRESENT,
   REGION_TABLE_POSITIONS,
   REGION_TABLE_SIZE,
   regionEntry,
@@ -25,18 +27,21 @@ import {
 } from '../../../lib/vhdx/format.ts'
 import type { VhdxOptions } from '../../../lib/vhdx/image-plan.ts'
 import { inspectVhdx } from '../../../lib/vhdx/inspect.ts'
-import { VhdxDevice } from '../../../lib/vhdx/vhdx-device.ts'
+import type { VhdxDevice } from '../../../lib/vhdx/vhdx-device.ts'
 import { pattern } from '../../helpers/pattern.ts'
 import { LOG_GUID, logEntry, putInLog } from '../../vhdx/log-entries.ts'
 import { BAT_AT, LOG_AT, METADATA_AT, TestImage } from '../../vhdx/test-image.ts'
-import { exerciseDevice } from '../exercise/device.ts'
+import { exerciseImage, openInMemory, PARENT } from '../exercise/image.ts'
 import type { Observer } from '../observer.ts'
 import { bytesPlace, structurePlace, tablePlace } from '../places.ts'
 import type { Place, Seed, Target } from '../target.ts'
 
 const ITEM = '11112222-3333-4444-5555-666677778888'
+const PARENT_ID = '99998888-7777-6666-5555-444433332222'
 const DISK_ID = '0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0'
 const SMALL = { virtualSize: 8 * MiB, blockSize: MiB, virtualDiskId: DISK_ID, creator: 'fuzz' }
+/** Blocks to a sector bitmap. */
+const CHUNK_RATIO = 4096
 /** Longer than any log a seed has. */
 const MAX_LOG_ENTRY = 64 * KiB
 
@@ -49,6 +54,7 @@ export const vhdx: Target = {
     await seedOf('4Kn', { ...SMALL, logicalSectorSize: 4096, physicalSectorSize: 4096 }, [1]),
     await seedOf('user metadata', SMALL, [7], image => image.addItem(ITEM, pattern(3000), 1)),
     await seedOf('dirty log', SMALL, [0, 3], writeLog),
+    await seedOf('differencing', SMALL, [0, 3], makeChild),
     await seedOf('log that wraps', SMALL, [2], image => writeLog(image, MiB - 2 * LOG_SECTOR_SIZE)),
   ],
 
@@ -66,23 +72,30 @@ export const vhdx: Target = {
     observer.claim(check !== undefined, 'a file in memory cannot be checked')
     observer.findings(check!.problems)
     await observer.attempt(async () => {
-      const disk = await VhdxDevice.open(file).catch(error => {
-        const isTold = check!.summary.errors > 0 || error instanceof UnsupportedError
+      const image = await openInMemory(content, 'vhdx', await parentImage).catch(error => {
+        const isTold =
+          check!.summary.errors > 0 || error instanceof UnsupportedError || /^(PARENT|CHAIN)_/.test(error.code)
         observer.claim(isTold, `check finds no error, and opening says: ${error.message}`)
         throw error
       })
-      await exerciseDisk(disk, observer)
+      await exerciseDetails(image.disk as VhdxDevice, observer)
+      await exerciseImage(image, observer)
     })
   },
 }
 
-async function exerciseDisk(disk: VhdxDevice, observer: Observer): Promise<void> {
-  observer.note(disk.sectorSize, disk.physicalSectorSize, disk.creator, disk.metadata.virtualDiskId)
+/** What children of it are based on. */
+const parentImage = TestImage.make({ ...SMALL, virtualDiskId: ITEM }, [0, 1, 5]).then(image => {
+  image.editHeaders({ dataWriteGuid: PARENT_ID })
+  return image.content
+})
+
+async function exerciseDetails(disk: VhdxDevice, observer: Observer): Promise<void> {
+  observer.note(disk.creator, disk.metadata.virtualDiskId)
   observer.note(await observer.attempt(() => disk.userMetadata(ITEM)))
   observer.note(await observer.attempt(() => disk.allocatedBlocks()))
   const map = await observer.attempt(() => mapBlocks(disk, 64))
   observer.claim(map?.cells.every(share => share >= 0 && share <= 1) ?? true, `shares of blocks are ${map?.cells}`)
-  await exerciseDevice(disk, observer)
 }
 
 async function seedOf(
@@ -100,6 +113,21 @@ async function seedOf(
     ...REGION_TABLE_POSITIONS.map(offset => ({ offset, length: REGION_TABLE_SIZE })),
   ]
   return { name, content: image.content, places: placesOf(image.content), guarded }
+}
+
+/** Block 0 is whole; of block 3, every other sector is the parent's, by the sector bitmap behind all blocks. */
+function makeChild(image: TestImage): void {
+  image.makeChild({
+    parent_linkage: `{${PARENT_ID}}`,
+    relative_path: `.\\${PARENT}`,
+    absolute_win32_path: `C:\\${PARENT}`,
+  })
+  const end = image.content.length
+  const bitmap = Buffer.alloc(MiB, 0)
+  bitmap.fill(0x55, 0, (4 * MiB) / 512 / 8)
+  image.content = Buffer.concat([image.content, bitmap])
+  image.setBat(CHUNK_RATIO, BITMAP_PRESENT, end / MiB)
+  image.setBat(3, PARTIALLY_PRESENT, 5)
 }
 
 /** Three entries from byte `start` of the log: sectors, a zeroed range, and nothing at all. */
@@ -145,7 +173,9 @@ function placesOf(content: Buffer): Place[] {
       return itemPlace(METADATA_AT + offset, length)
     }),
     tablePlace('BAT', BAT_AT, 10, 8),
+    tablePlace('BAT', BAT_AT + CHUNK_RATIO * 8, 1, 8),
     bytesPlace('block', { offset: 4 * MiB, length: 4096 }),
+    bytesPlace('last block', { offset: content.length - MiB, length: 1024 }),
   ]
 }
 
