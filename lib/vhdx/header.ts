@@ -1,4 +1,5 @@
 /** The two headers and the choice of the current one, [MS-VHDX] 2.2.2. */
+import { crc32c } from '../binary/crc32c.ts'
 import { NIL_GUID } from '../binary/guid.ts'
 import { MiB } from '../binary/size.ts'
 import { endOf, type Range } from '../device/ranges.ts'
@@ -32,6 +33,14 @@ export async function readHeaders(reader: StructureReader): Promise<Headers> {
   const current = chooseCurrent(reader, copies)
   if (current !== undefined) checkHeader(reader, current.header, current.position)
   return { copies, current }
+}
+
+/** The 4 KiB of a header with these fields, with its checksum. */
+export function headerBytes(fields: Omit<Header, 'checksum'>): Buffer {
+  const bytes = Buffer.alloc(HEADER_SIZE)
+  header.encode({ ...fields, checksum: 0 }, bytes)
+  bytes.writeUInt32LE(crc32c(bytes), header.offsetOf('checksum'))
+  return bytes
 }
 
 /** Whether the header says that there is a log to replay before anything else is believed. */

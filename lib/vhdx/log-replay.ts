@@ -47,9 +47,10 @@ export async function readReplay(reader: StructureReader, current: CurrentHeader
   if (isTruncated(reader, place, last)) return undefined
   const writes = new LogWrites()
   for (const offset of offsets.slice(offsets.indexOf(last.header.tail))) {
-    for await (const write of log.writes(offset)) {
-      if (isMisplaced(reader, place, write) || isTooMuch(reader, place, last, writes)) return undefined
-      writes.add(write)
+    for await (const some of log.writes(offset)) {
+      if (some.some(write => isMisplaced(reader, place, write))) return undefined
+      if (isTooMuch(reader, place, last, writes.count + some.length)) return undefined
+      for (const write of some) writes.add(write)
     }
   }
   return { writes, fileSize: Math.max(reader.file.size, last.header.lastFileOffset, writes.end) }
@@ -84,8 +85,8 @@ function isMisplaced(reader: StructureReader, log: Range, write: LogWrite): bool
   return true
 }
 
-function isTooMuch(reader: StructureReader, log: Range, last: LogEntry, writes: LogWrites): boolean {
-  if (writes.count < MAX_WRITES) return false
+function isTooMuch(reader: StructureReader, log: Range, last: LogEntry, count: number): boolean {
+  if (count <= MAX_WRITES) return false
   reader.report('LOG_TOO_LARGE', {
     structure: logEntryHeader.name,
     position: log.offset + last.offset,

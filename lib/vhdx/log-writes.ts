@@ -28,6 +28,11 @@ export class LogWrites {
     this.end = Math.max(this.end, endOf(write))
   }
 
+  /** All of them, in the order in which they have to be made. */
+  *[Symbol.iterator](): Iterator<LogWrite> {
+    for (let index = 0; index < this.count; index++) yield this.at(index)
+  }
+
   at(index: number): LogWrite {
     const [offset, length] = [this.#offsets[index]!, this.#lengths[index]!]
     return { offset, length, descriptor: this.#descriptors[index]!, sector: this.#sectors[index]! || undefined }

@@ -82,23 +82,29 @@ export class Log {
     }
   }
 
-  /** What the valid entry at `offset` writes, in its order. Offsets and lengths are what it says, however wrong. */
-  async *writes(offset: number): AsyncIterable<LogWrite> {
+  /** What the valid entry at `offset` writes, in its order, sector by sector of its descriptors. Nothing is checked of it. */
+  async *writes(offset: number): AsyncIterable<readonly LogWrite[]> {
     const header = logEntryHeader.decode(await this.#sector(offset))
-    let sectorOffset = offset + descriptorSectorsOf(header) * LOG_SECTOR_SIZE
-    for (let n = 0; n < header.descriptorCount; n++) {
-      const descriptorOffset = this.#wrapped(offset + logEntryHeader.size + n * LOG_DESCRIPTOR_SIZE)
-      const at = descriptorOffset % LOG_SECTOR_SIZE
-      const sector = await this.#sector(descriptorOffset - at)
-      const descriptor = this.#log.offset + descriptorOffset
-      const target = numberAt(sector, at + FILE_OFFSET)
-      if (zeroDescriptor.matches(sector, at)) {
-        yield { offset: target, length: numberAt(sector, at + ZERO_LENGTH), descriptor, sector: undefined }
-      } else {
-        const position = this.#log.offset + this.#wrapped(sectorOffset)
-        yield { offset: target, length: LOG_SECTOR_SIZE, descriptor, sector: position }
-        sectorOffset += LOG_SECTOR_SIZE
+    const descriptorSectors = descriptorSectorsOf(header)
+    let dataSector = descriptorSectors
+    let left = header.descriptorCount
+    for (let index = 0; index < descriptorSectors; index++) {
+      const start = index === 0 ? logEntryHeader.size : 0
+      const sectorOffset = this.#wrapped(offset + index * LOG_SECTOR_SIZE)
+      const sector = await this.#sector(sectorOffset)
+      const end = Math.min(LOG_SECTOR_SIZE, start + left * LOG_DESCRIPTOR_SIZE)
+      left -= (end - start) / LOG_DESCRIPTOR_SIZE
+      const writes: LogWrite[] = []
+      for (let at = start; at < end; at += LOG_DESCRIPTOR_SIZE) {
+        const isData = sector.readUInt32LE(at) === DATA_SIGNATURE
+        writes.push({
+          offset: numberAt(sector, at + FILE_OFFSET),
+          length: isData ? LOG_SECTOR_SIZE : numberAt(sector, at + ZERO_LENGTH),
+          descriptor: this.#log.offset + sectorOffset + at,
+          sector: isData ? this.#log.offset + this.#wrapped(offset + dataSector++ * LOG_SECTOR_SIZE) : undefined,
+        })
       }
+      yield writes
     }
   }
 
@@ -189,19 +195,27 @@ function decodeHeader(sector: Buffer): LogEntryHeader | undefined {
 const descriptorSectorsOf = ({ descriptorCount }: Pick<LogEntryHeader, 'descriptorCount'>) =>
   Math.ceil((logEntryHeader.size + descriptorCount * LOG_DESCRIPTOR_SIZE) / LOG_SECTOR_SIZE)
 
-/** How many of the next `count` descriptors from `at` have a data sector; NaN when one of them is no descriptor of the entry. */
+/**
+ * How many of the next `count` descriptors from `at` have a data sector; NaN when one of them is no descriptor of the
+ * entry. Hot: a log can have millions of descriptors.
+ */
 function countData(sector: Buffer, at: number, count: number, sequenceNumber: bigint): number {
+  const low = Number(BigInt.asUintN(32, sequenceNumber))
+  const high = Number(sequenceNumber >> 32n)
   let data = 0
   const end = Math.min(LOG_SECTOR_SIZE, at + count * LOG_DESCRIPTOR_SIZE)
   for (let offset = at; offset < end; offset += LOG_DESCRIPTOR_SIZE) {
-    const isData = dataDescriptor.matches(sector, offset)
-    const isOurs = sector.readBigUInt64LE(offset + SEQUENCE_NUMBER) === sequenceNumber
-    if (!isOurs || !(isData || zeroDescriptor.matches(sector, offset))) return Number.NaN
-    if (isData) data++
+    const signature = sector.readUInt32LE(offset)
+    if (signature === DATA_SIGNATURE) data++
+    else if (signature !== ZERO_SIGNATURE) return Number.NaN
+    const number = offset + SEQUENCE_NUMBER
+    if (sector.readUInt32LE(number) !== low || sector.readUInt32LE(number + 4) !== high) return Number.NaN
   }
   return data
 }
 
+const DATA_SIGNATURE = Buffer.from('desc').readUInt32LE()
+const ZERO_SIGNATURE = Buffer.from('zero').readUInt32LE()
 const ZERO_LENGTH = zeroDescriptor.offsetOf('zeroLength')
 /** In the same places in both kinds of descriptor. */
 const FILE_OFFSET = dataDescriptor.offsetOf('fileOffset')

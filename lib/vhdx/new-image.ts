@@ -10,8 +10,6 @@ import {
   fileIdentifier,
   fileParameters,
   HEADER_POSITIONS,
-  HEADER_SIZE,
-  header,
   IS_REQUIRED,
   IS_USER,
   IS_VIRTUAL_DISK,
@@ -35,6 +33,7 @@ import {
   virtualDiskId,
   virtualDiskSize,
 } from './format.ts'
+import { headerBytes } from './header.ts'
 import type { ImagePlan } from './image-plan.ts'
 
 /** The log of a new image: never used, so no larger than it must be. */
@@ -72,22 +71,16 @@ export function newFileIdentifier(creator: string): Buffer {
 export function newHeaders(): readonly { position: number; bytes: Buffer }[] {
   const [fileWriteGuid, dataWriteGuid] = [crypto.randomUUID(), crypto.randomUUID()]
   return HEADER_POSITIONS.map((position, slot) => {
-    const bytes = Buffer.alloc(HEADER_SIZE)
-    header.encode(
-      {
-        checksum: 0,
-        sequenceNumber: BigInt(slot + 1),
-        fileWriteGuid,
-        dataWriteGuid,
-        logGuid: NIL_GUID,
-        logVersion: 0,
-        version: 1,
-        logLength: NEW_LOG.length,
-        logOffset: NEW_LOG.offset,
-      },
-      bytes,
-    )
-    bytes.writeUInt32LE(crc32c(bytes), header.offsetOf('checksum'))
+    const bytes = headerBytes({
+      sequenceNumber: BigInt(slot + 1),
+      fileWriteGuid,
+      dataWriteGuid,
+      logGuid: NIL_GUID,
+      logVersion: 0,
+      version: 1,
+      logLength: NEW_LOG.length,
+      logOffset: NEW_LOG.offset,
+    })
     return { position, bytes }
   })
 }

@@ -6,7 +6,7 @@ import { readFileIdentifier } from './file-identifier.ts'
 import { HEADER_SECTION_SIZE, header, regionEntry } from './format.ts'
 import { type CurrentHeader, type Headers, isDirty, logOf, readHeaders } from './header.ts'
 import { batRegionLength, type Geometry, geometryOf } from './layout.ts'
-import { readReplay } from './log-replay.ts'
+import { type LogReplay, readReplay } from './log-replay.ts'
 import { type Metadata, type MetadataRegion, readMetadataRegion } from './metadata.ts'
 import { type Region, type RegionTables, readRegionTables, regionName } from './region-table.ts'
 import { ReplayedFile } from './replayed-file.ts'
@@ -28,6 +28,7 @@ export interface VhdxStructures {
   readonly headers: Headers
   /** 'replayed': in memory, and all that follows is what it makes of the file. 'unusable': what follows may be wrong. */
   readonly log: LogState
+  readonly replay: LogReplay | undefined
   /** The file with the log replayed: what all but identifier, headers and log has to be read from. */
   readonly file: ByteSource
   readonly regionTables: RegionTables | undefined
@@ -40,8 +41,8 @@ export interface VhdxStructures {
 }
 
 /** Reads and checks every structure of the file, going on after a problem where it can. Reads no BAT, and no log that is clean. */
-export async function readStructures(untouched: ByteSource): Promise<VhdxStructures> {
-  const first = new StructureReader(untouched)
+export async function readStructures(file: ByteSource): Promise<VhdxStructures> {
+  const first = new StructureReader(file)
   const { problems } = first
   const creator = await readFileIdentifier(first)
   const headers = await readHeaders(first)
@@ -49,11 +50,12 @@ export async function readStructures(untouched: ByteSource): Promise<VhdxStructu
   const nothing = { regionTables: undefined, areas: [], metadataRegion: undefined, geometry: undefined }
   // Neither identifier nor header: this is no VHDX file, and more words about it would only hide that.
   if (creator === undefined && current === undefined) {
-    return { creator, headers, log: 'clean', file: untouched, ...nothing, problems: problems.slice(0, 1) }
+    const unread = { log: 'clean', replay: undefined, file } as const
+    return { creator, headers, ...unread, ...nothing, problems: problems.slice(0, 1) }
   }
 
-  const { log, file } = await replayLog(first, current)
-  const reader = new StructureReader(file, problems)
+  const replayed = await replayLog(first, current)
+  const reader = new StructureReader(replayed.file, problems)
   const regionTables = await readRegionTables(reader)
   const areas = listAreas(headers, regionTables)
   checkOverlaps(reader, areas)
@@ -61,7 +63,7 @@ export async function readStructures(untouched: ByteSource): Promise<VhdxStructu
   const metadataRegion = region && (await readMetadataRegion(reader, region))
   const geometry = metadataRegion?.metadata && geometryOf(metadataRegion.metadata)
   if (geometry !== undefined) checkBatSize(reader, regionTables, geometry)
-  return { creator, headers, log, file, regionTables, areas, metadataRegion, geometry, problems }
+  return { creator, headers, ...replayed, regionTables, areas, metadataRegion, geometry, problems }
 }
 
 /** The structures of an image that can be read. */
@@ -89,13 +91,13 @@ export async function readSoundStructures(file: ByteSource): Promise<SoundStruct
 async function replayLog(
   reader: StructureReader,
   current: CurrentHeader | undefined,
-): Promise<Pick<VhdxStructures, 'log' | 'file'>> {
+): Promise<Pick<VhdxStructures, 'log' | 'replay' | 'file'>> {
   const { file } = reader
-  if (current === undefined || !isDirty(current.header)) return { log: 'clean', file }
+  if (current === undefined || !isDirty(current.header)) return { log: 'clean', replay: undefined, file }
   // An error so far may be one in the log's place or version.
   const isSound = reader.problems.every(({ severity }) => severity !== 'error')
   const replay = isSound ? await readReplay(reader, current) : undefined
-  if (replay === undefined) return { log: 'unusable', file }
+  if (replay === undefined) return { log: 'unusable', replay, file }
   reader.report('LOG_DIRTY', {
     structure: header.name,
     field: 'logGuid',
@@ -103,7 +105,7 @@ async function replayLog(
     expected: 'zero, as in an image that was closed',
     actual: `${current.header.logGuid}: the log with that id has to be replayed first, which was done in memory`,
   })
-  return { log: 'replayed', file: new ReplayedFile(file, replay) }
+  return { log: 'replayed', replay, file: new ReplayedFile(file, replay) }
 }
 
 function listAreas({ current }: Headers, { regions }: RegionTables): Area[] {

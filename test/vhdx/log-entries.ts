@@ -19,6 +19,7 @@ interface EntryOptions {
   readonly tail?: number
   readonly logGuid?: string
   readonly flushedFileOffset?: number
+  readonly lastFileOffset?: number
   /** 4 KiB each, and where they go in the file. */
   readonly data?: readonly { readonly fileOffset: number; readonly bytes: Buffer }[]
   readonly zeros?: readonly { readonly fileOffset: number; readonly zeroLength: number }[]
@@ -26,13 +27,13 @@ interface EntryOptions {
 
 /** A valid entry: its descriptors, then its data sectors. */
 export function logEntry({ sequenceNumber, tail = 0, logGuid = LOG_GUID, ...options }: EntryOptions): Buffer {
-  const { data = [], zeros = [], flushedFileOffset = 4 * MiB } = options
+  const { data = [], zeros = [], flushedFileOffset = 4 * MiB, lastFileOffset = 4 * MiB } = options
   const descriptorCount = data.length + zeros.length
   const headSize = logEntryHeader.size + descriptorCount * LOG_DESCRIPTOR_SIZE
   const head = Buffer.alloc(Math.ceil(headSize / LOG_SECTOR_SIZE) * LOG_SECTOR_SIZE)
   const entryLength = head.length + data.length * LOG_SECTOR_SIZE
   const fields = { checksum: 0, entryLength, tail, sequenceNumber, descriptorCount, logGuid }
-  logEntryHeader.encode({ ...fields, flushedFileOffset, lastFileOffset: 4 * MiB }, head)
+  logEntryHeader.encode({ ...fields, flushedFileOffset, lastFileOffset }, head)
   let at = logEntryHeader.size
   for (const { fileOffset, zeroLength } of zeros) {
     at += zeroDescriptor.encode({ zeroLength, fileOffset, sequenceNumber }, head, at)
