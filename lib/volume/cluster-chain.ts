@@ -58,19 +58,22 @@ export class ClusterChain {
   }
 
   /**
-   * The chain that begins with cluster `first`, to its end or to `limit` clusters.
+   * The chain that begins with cluster `first`, to its end or to `limit` clusters. A circle among these is noticed.
    * Throws StorageError (DEVICE_GONE): what else cannot be read is a problem of the chain.
    */
   static async follow(links: ClusterLinks, first: number, limit = Number.POSITIVE_INFINITY): Promise<ClusterChain> {
     const walk = new ChainWalk(links, first)
     const checkpoints: Checkpoint[] = []
     let window: Window = { firsts: [], starts: [], end: 0 }
-    while (walk.goesOn(limit)) {
+    // Brent's method may go round three times before it sees that it does.
+    const reach = 4 * limit + 4
+    while (walk.goesOn(reach)) {
       checkpoints.push({ start: walk.passed, first: walk.next })
-      window = await walk.window(limit)
+      window = await walk.window(reach)
     }
     const count = walk.circle === 0 ? walk.passed : await clustersOfCircle(links, first, walk.circle)
-    return new ClusterChain(count, window, links, checkpoints, walk.problem(limit))
+    const problem = count > limit ? `is longer than ${limit} clusters` : walk.problem
+    return new ClusterChain(Math.min(count, limit), window, links, checkpoints, problem)
   }
 
   /** The clusters from number `index` of the chain to the end of their run. `index` must be below `count`. */
@@ -194,12 +197,11 @@ class ChainWalk {
     this.passed = passed
   }
 
-  problem(limit: number): string | undefined {
-    const { isEnd, clusterCount } = this.#links.source
+  /** Why the walk, which is over, did not end as it should. */
+  get problem(): string | undefined {
     if (this.circle > 0) return `runs in a circle of ${this.circle} clusters`
     if (this.next === UNREADABLE_LINK) return 'leads through a part of the FAT that cannot be read'
-    if (isEnd(this.next)) return undefined
-    if (this.next >= 2 && this.next <= clusterCount + 1) return `is longer than ${limit} clusters`
+    if (this.#links.source.isEnd(this.next)) return undefined
     return this.next === 0 ? 'leads to a free cluster' : `leads to cluster ${this.next}, which does not exist`
   }
 }
