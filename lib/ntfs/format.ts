@@ -116,6 +116,8 @@ export const AttributeType = {
   standardInformation: 0x10,
   attributeList: 0x20,
   fileName: 0x30,
+  objectId: 0x40,
+  securityDescriptor: 0x50,
   volumeName: 0x60,
   volumeInformation: 0x70,
   data: 0x80,
@@ -123,6 +125,10 @@ export const AttributeType = {
   indexAllocation: 0xa0,
   bitmap: 0xb0,
   reparsePoint: 0xc0,
+  eaInformation: 0xd0,
+  ea: 0xe0,
+  propertySet: 0xf0,
+  loggedUtilityStream: 0x100,
   end: 0xffffffff,
 } as const
 
@@ -223,6 +229,88 @@ export const wofData = struct('NTFS WOF reparse data', 16, {
 /** Where the content of a WOF file lies. */
 export const WofProvider = { wim: 1, file: 2 } as const
 
+/** spec-notes/ntfs.md, Standard information. `standardInformationOwner` follows since NTFS 3.0. */
+export const standardInformation = struct('NTFS $STANDARD_INFORMATION', 48, {
+  created: big64,
+  modified: big64,
+  recordChanged: big64,
+  accessed: big64,
+  attributes: u32,
+  maxVersions: u32,
+  version: u32,
+  classId: u32,
+})
+
+export const standardInformationOwner = struct('NTFS $STANDARD_INFORMATION of 3.0', 24, {
+  ownerId: u32,
+  /** Where $Secure has the security descriptor; 0: the file has its own. */
+  securityId: u32,
+  quotaCharged: big64,
+  usn: big64,
+})
+
+/** spec-notes/ntfs.md, Object id. `objectIdBirth` may follow. */
+export const objectId = struct('NTFS $OBJECT_ID', 16, { object: guid })
+
+export const objectIdBirth = struct('NTFS $OBJECT_ID birth', 48, { volume: guid, object: guid, domain: guid })
+
+/** spec-notes/ntfs.md, Extended attributes. The name, a zero and the value follow. */
+export const extendedAttribute = struct('NTFS extended attribute', 8, {
+  /** Bytes to the next one; 0: the last. */
+  next: u32,
+  flags: u8,
+  nameLength: u8,
+  valueLength: u16,
+})
+
+/** spec-notes/ntfs.md, $Secure: before each descriptor in $SDS, and what $SII and $SDH say of it. */
+export const securityEntry = struct('NTFS $SDS entry', 20, {
+  hash: u32,
+  securityId: u32,
+  offset: u64,
+  /** Bytes, with these 20. */
+  size: u32,
+})
+
+/** SECURITY_DESCRIPTOR, [MS-DTYP] 2.4.6. Offsets are bytes from its start; 0: there is none. */
+export const securityDescriptorHeader = struct('security descriptor', 20, {
+  revision: u8,
+  padding: reserved(1),
+  control: u16,
+  ownerOffset: u32,
+  groupOffset: u32,
+  saclOffset: u32,
+  daclOffset: u32,
+})
+
+export const SecurityControl = {
+  daclPresent: 0x0004,
+  saclPresent: 0x0010,
+  daclAutoInheritRequired: 0x0100,
+  saclAutoInheritRequired: 0x0200,
+  daclAutoInherited: 0x0400,
+  saclAutoInherited: 0x0800,
+  daclProtected: 0x1000,
+  saclProtected: 0x2000,
+} as const
+
+/** ACL, [MS-DTYP] 2.4.5. */
+export const aclHeader = struct('access control list', 8, {
+  revision: u8,
+  padding: reserved(1),
+  size: u16,
+  aceCount: u16,
+  padding2: reserved(2),
+})
+
+/** ACE_HEADER, [MS-DTYP] 2.4.4.1, with the access mask that follows in all of them. */
+export const aceHeader = struct('access control entry', 8, {
+  type: u8,
+  flags: u8,
+  size: u16,
+  mask: u32,
+})
+
 /** spec-notes/ntfs.md, Volume information. */
 export const volumeInformation = struct('NTFS $VOLUME_INFORMATION', 12, {
   unused: reserved(8),
@@ -276,6 +364,7 @@ export const SystemRecord = {
   root: 5,
   bitmap: 6,
   badClusters: 8,
+  secure: 9,
   upcase: 10,
   firstUser: 24,
 } as const

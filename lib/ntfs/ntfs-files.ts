@@ -1,6 +1,6 @@
 /** The files of an NTFS volume. spec-notes/ntfs.md, Files. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { NotFoundError, UnsupportedError } from '../errors.ts'
+import { NotFoundError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Entry } from '../volume/entry.ts'
 import type { EntryDetails, Files, FilesOptions, ListOptions, OpenStreamOptions } from '../volume/files.ts'
@@ -9,6 +9,7 @@ import { openContent } from './content.ts'
 import { isDamage } from './damage.ts'
 import { type DirectoryEntry, DirectoryIndex } from './directory-index.ts'
 import { EntryReader, placeIn } from './entry-reader.ts'
+import { detailsOf, noDetailsOf } from './file-details.ts'
 import { isShortName } from './file-name.ts'
 import { FileScan } from './file-scan.ts'
 import type { FileTree } from './file-tree.ts'
@@ -16,6 +17,7 @@ import { SystemRecord } from './format.ts'
 import type { Mft } from './mft.ts'
 import type { NtfsEntry } from './ntfs-entry.ts'
 import { NtfsFile } from './ntfs-file.ts'
+import { SecurityStore } from './security-store.ts'
 
 /** Entries that are read and handed on together. */
 const BATCH = 1024
@@ -26,6 +28,8 @@ export class NtfsFiles implements Files {
   readonly #mft: Mft
   readonly #tree: FileTree
   readonly #reader: EntryReader
+  /** Opened when the first file's details are asked for. */
+  #security: Promise<SecurityStore | undefined> | undefined
 
   private constructor(tree: FileTree, leftOut: ReadonlyMap<number, LeftOut>) {
     this.#mft = tree.mft
@@ -71,8 +75,32 @@ export class NtfsFiles implements Files {
     return await openContent(file, stream, { ...options, leftOut, fileAttributes: attributes })
   }
 
-  async details(): Promise<EntryDetails> {
-    throw new UnsupportedError('DETAILS_NOT_READ', 'not yet')
+  async details(entry: Entry): Promise<EntryDetails> {
+    const { reference, path } = entry as NtfsEntry
+    const onDamage = (part: string, error: Error) => {
+      const message = `${part} of ${path} is left out: ${error.message}`
+      this.findings.push({ code: 'NTFS_DAMAGED_ATTRIBUTE', message, details: { path, part } })
+    }
+    try {
+      const file = await NtfsFile.open(this.#mft, reference)
+      this.#security ??= this.#openSecurity()
+      return await detailsOf(entry as NtfsEntry, file, await this.#security, onDamage)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      onDamage('the file record', error)
+      return noDetailsOf(entry as NtfsEntry)
+    }
+  }
+
+  /** Undefined, and a finding, where $Secure is damaged. */
+  async #openSecurity(): Promise<SecurityStore | undefined> {
+    try {
+      return await SecurityStore.open(this.#mft)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.findings.push({ code: 'NTFS_DAMAGED_FILE', message: `$Secure cannot be read: ${error.message}` })
+      return undefined
+    }
   }
 
   /** The entry of `name` in `directory`. Where the index is damaged, $MFT is gone through instead. */
