@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 tools='
-  g++ make python3 xz-utils
+  attr g++ make python3 xz-utils
   7zip dosfstools exfat-fuse exfatprogs fdisk fuse3 gdisk libvhdi-utils mtools ntfs-3g partclone qemu-utils sleuthkit wimtools
   grub-common grub-efi-amd64-bin grub-pc-bin ovmf qemu-system-x86 wine64
 '

@@ -42,6 +42,7 @@ const PACKAGES = {
   'qemu-io': 'qemu-utils',
   'qemu-nbd': 'qemu-utils',
   'qemu-system-x86_64': 'qemu-system-x86',
+  setfattr: 'attr',
   sgdisk: 'gdisk',
   tar: 'tar',
   vhdiinfo: 'libvhdi-utils',
