@@ -80,7 +80,7 @@ export class FatFiles extends DirectoryFiles<DirectoryEntry> {
   }
 
   #entry(directory: DirectoryEntry, slot: DirectorySlot, error: FormatError | undefined): DirectoryEntry {
-    const { clusterSize } = this.#layout
+    const { clusterSize, clusterCount } = this.#layout
     const { longName, shortName, isDirectory, attributes, created, modified, accessed, firstCluster } = slot
     const name = nameOf(longName ?? shortName!)
     const size = isDirectory ? 0 : slot.size
@@ -90,7 +90,7 @@ export class FatFiles extends DirectoryFiles<DirectoryEntry> {
       kind: isDirectory ? 'directory' : 'file',
       size,
       // A directory has one cluster or more: how many would have to be counted in the FAT.
-      allocatedSize: isDirectory ? clusterSize : Math.ceil(size / clusterSize) * clusterSize,
+      allocatedSize: isDirectory ? clusterSize : Math.min(Math.ceil(size / clusterSize), clusterCount) * clusterSize,
       modified,
       created,
       accessed,

@@ -15,6 +15,8 @@ export interface CampaignOptions {
   readonly seed: string
   /** Milliseconds after which no turn begins. */
   readonly time?: number
+  /** The number of the first case. Default: 0. */
+  readonly from?: number
   /** How many cases of each target at most. */
   readonly cases?: number
   readonly patience?: number
@@ -35,16 +37,16 @@ export class Tally {
   cases = 0
   /** Milliseconds on the clock. */
   time = 0
-  /** The longest case, milliseconds of processor time. */
-  slowest = 0
+  /** The longest case, and its milliseconds of processor time. */
+  slowest = { number: 0, time: 0 }
   /** The most that a case took, in bytes. */
   memory = 0
   /** In how many cases each code came. */
   readonly codes = new Map<string, number>()
 
-  add({ codes, time, memory }: CaseResult): void {
+  add({ number, codes, time, memory }: CaseResult): void {
     this.cases++
-    this.slowest = Math.max(this.slowest, time)
+    if (time > this.slowest.time) this.slowest = { number, time }
     this.memory = Math.max(this.memory, memory)
     for (const [code] of codes) this.codes.set(code, (this.codes.get(code) ?? 0) + 1)
   }
@@ -65,12 +67,12 @@ export class Campaign {
   }
 
   async run(): Promise<void> {
-    const { targets, time = Infinity, cases = Infinity } = this.#options
+    const { targets, time = Infinity, from: first = 0, cases = Infinity } = this.#options
     const end = Date.now() + time
     try {
-      for (let from = 0; from < cases && Date.now() < end; from += TURN) {
+      for (let from = first; from < first + cases && Date.now() < end; from += TURN) {
         for (const target of targets) {
-          if (Date.now() < end) await this.#turn(target, from, Math.min(from + TURN, cases))
+          if (Date.now() < end) await this.#turn(target, from, Math.min(from + TURN, first + cases))
         }
       }
     } finally {

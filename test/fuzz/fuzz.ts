@@ -1,5 +1,5 @@
 /**
- * npm run fuzz -- --minutes N --seed S [--cases N] [--target ntfs,vhdx] | --replay FILE
+ * npm run fuzz -- --minutes N --seed S [--from N] [--cases N] [--target ntfs,vhdx] | --replay FILE
  *
  * Damages small valid inputs of every format and does with them all that the library can do. Each case has to end with the
  * right bytes or with an error of ours: soon, and without much memory. A case is made from the seed and its number alone.
@@ -16,6 +16,7 @@ import { targets } from './targets/all.ts'
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string' },
+    from: { type: 'string', default: '0' },
     cases: { type: 'string' },
     seed: { type: 'string', default: '1' },
     target: { type: 'string', default: targets.map(({ name }) => name).join(',') },
@@ -25,11 +26,12 @@ const { values } = parseArgs({
 await (values.replay === undefined ? fuzz() : replay(values.replay))
 
 async function fuzz(): Promise<void> {
-  const { minutes, cases, seed, target } = values
+  const { minutes, from, cases, seed, target } = values
   const campaign = new Campaign({
     module: join(import.meta.dirname, 'targets/all.ts'),
     targets: target.split(',').map(targetNamed),
     seed,
+    from: Number(from),
     ...(minutes !== undefined && { time: Number(minutes) * 60_000 }),
     ...(cases !== undefined && { cases: Number(cases) }),
     onFinding: finding => console.log(describeFinding(finding)),

@@ -21,7 +21,7 @@ export function describeCampaign({ tallies, failures }: Campaign): string {
 
 function describeTally(target: string, { cases, time, slowest, memory }: Tally): string {
   const rate = (cases / (time / 1000)).toFixed(0)
-  return `${target}: ${cases} cases, ${rate}/s, slowest ${slowest.toFixed(0)} ms, most memory ${(memory / 1024 ** 2).toFixed(0)} MiB`
+  return `${target}: ${cases} cases, ${rate}/s, slowest ${slowest.time.toFixed(0)} ms (case ${slowest.number}), most memory ${(memory / 1024 ** 2).toFixed(0)} MiB`
 }
 
 /** By how many cases they came in. */

@@ -47,7 +47,7 @@ async function walk(files: Files, device: BlockDevice, observer: Observer): Prom
     await observer.attempt(async () => {
       for await (const entry of files.list(directory, { system: true })) {
         const parent = directory.path === '/' ? '' : directory.path
-        observer.claim(entry.path === `${parent}/${entry.name}`, `${entry.path} is listed in ${directory.path}`)
+        observer.claim(entry.path === `${parent}/${entry.name}`, `'${entry.path}' is listed in '${directory.path}'`)
         found.push(entry)
         if (found.length >= MAX_ENTRIES) return
       }
@@ -59,16 +59,16 @@ async function walk(files: Files, device: BlockDevice, observer: Observer): Prom
 function claimEntry(entry: Entry, device: BlockDevice, observer: Observer): void {
   const { path, name, kind, size, allocatedSize, attributes, record, links, target } = entry
   observer.note(path, kind, size, allocatedSize, attributes, record, links, target)
-  observer.claim(path.startsWith('/') && path.endsWith(name), `the path ${path} of '${name}'`)
-  observer.claim(!name.includes('/') && (name !== '' || path === '/'), `the name '${name}' of ${path}`)
+  observer.claim(path.startsWith('/') && path.endsWith(name), `the path '${path}' of '${name}'`)
+  observer.claim(!name.includes('/') && (name !== '' || path === '/'), `the name '${name}' of '${path}'`)
   for (const bytes of [size, allocatedSize, ...entry.streams.map(stream => stream.size)]) {
-    observer.claim(Number.isSafeInteger(bytes) && bytes >= 0, `${path} has ${bytes} bytes`)
+    observer.claim(Number.isSafeInteger(bytes) && bytes >= 0, `'${path}' has ${bytes} bytes`)
   }
-  observer.claim(allocatedSize <= device.size, `${path} takes ${allocatedSize} bytes of ${device.size}`)
-  observer.claim(kind === 'file' || size === 0, `${path} is a ${kind} of ${size} bytes`)
-  observer.claim(Number.isSafeInteger(links) && links >= 0, `${path} has ${links} names`)
+  observer.claim(allocatedSize <= device.size, `'${path}' takes ${allocatedSize} bytes of ${device.size}`)
+  observer.claim(kind === 'file' || size === 0, `'${path}' is a ${kind} of ${size} bytes`)
+  observer.claim(Number.isSafeInteger(links) && links >= 0, `'${path}' has ${links} names`)
   for (const time of [entry.created, entry.modified, entry.changed, entry.accessed]) {
-    observer.claim(time === undefined || typeof time === 'bigint', `${path} has the time ${time}`)
+    observer.claim(time === undefined || typeof time === 'bigint', `'${path}' has the time ${time}`)
     observer.note(time)
   }
   if (entry.error !== undefined) observer.error(entry.error)
@@ -79,7 +79,7 @@ async function findAgain(files: Files, entry: Entry, observer: Observer): Promis
   const found = await observer.attempt(() => files.stat(entry.path))
   if (found === undefined) return
   const isSame = found.path.toUpperCase() === entry.path.toUpperCase() || found.record === entry.record
-  observer.claim(isSame, `${entry.path} is looked up and ${found.path} is found`)
+  observer.claim(isSame, `'${entry.path}' is looked up and '${found.path}' is found`)
 }
 
 async function exerciseDetails(files: Files, entry: Entry, device: BlockDevice, observer: Observer): Promise<void> {
@@ -87,13 +87,13 @@ async function exerciseDetails(files: Files, entry: Entry, device: BlockDevice, 
   if (details === undefined) return
   observer.note(details.sddl, details.reparse?.tagName, JSON.stringify(details.reparse?.facts))
   for (const { type, name, size, runs } of details.attributes) {
-    observer.claim(Number.isSafeInteger(size) && size >= 0, `${type} '${name}' of ${entry.path} has ${size} bytes`)
+    observer.claim(Number.isSafeInteger(size) && size >= 0, `${type} '${name}' of '${entry.path}' has ${size} bytes`)
     for (const { content, position } of runs) {
       const end = (position ?? 0) + (position === undefined ? 0 : content.length)
-      observer.claim(endOf(content) > content.offset, `a run of ${content.length} bytes of ${entry.path}`)
+      observer.claim(endOf(content) > content.offset, `a run of ${content.length} bytes of '${entry.path}'`)
       observer.claim(
         end <= device.size,
-        `a run of ${entry.path} ends at ${end}, past the volume of ${device.size} bytes`,
+        `a run of '${entry.path}' ends at ${end}, past the volume of ${device.size} bytes`,
       )
     }
   }
@@ -114,8 +114,8 @@ async function readStream(
   const isTold = raw || entry.error !== undefined || content.size === declared
   observer.claim(
     isTold,
-    `${entry.path}:${stream ?? ''} is listed with ${declared} bytes and opens with ${content.size}`,
+    `'${entry.path}:${stream ?? ''}' is listed with ${declared} bytes and opens with ${content.size}`,
   )
-  observer.claim(content.readOnly, `${entry.path} opens writable`)
+  observer.claim(content.readOnly, `'${entry.path}' opens writable`)
   return await exerciseDevice(content, observer, budget)
 }
