@@ -124,7 +124,7 @@ export class FileCopier implements AsyncDisposable {
 
   /** Where it goes instead of `place`, which is taken; undefined, and told, when nowhere. */
   #afterConflict(item: Placed, place: string): string | undefined {
-    if (this.#onConflict === 'rename') return this.#names.another(item.folder, place, item.path)
+    if (this.#onConflict === 'rename') return this.#names.another(item.folder, item.place, item.path)
     if (this.#onConflict === 'skip') this.#log.skipped(item.path, 'the target has a file of this name')
     else this.#log.error(item.path, existsError(this.#folder.absolute(place)))
     return undefined
@@ -171,7 +171,9 @@ export class FileCopier implements AsyncDisposable {
         }
       }),
     )
-    let left = read.filter(ready => ready !== undefined).map(({ item, offset }) => this.#smallFile(item, offset))
+    let left = read
+      .filter(ready => ready !== undefined)
+      .map(({ item, offset }) => this.#smallFile(item, item.place, offset))
     while (left.length > 0) {
       const failures = await this.#thread(slot).write(
         memory,
@@ -183,8 +185,8 @@ export class FileCopier implements AsyncDisposable {
         if (failure === undefined) await this.#copied(item, file.path)
         else if (failure.code !== 'EEXIST') this.failed(item.path, asError(failure, file.path))
         else {
-          const place = this.#afterConflict(item, item.place)
-          if (place !== undefined) again.push(this.#smallFile({ ...item, place }, file.offset))
+          const place = this.#afterConflict(item, left[i]!.place)
+          if (place !== undefined) again.push(this.#smallFile(item, place, file.offset))
         }
       }
       left = again
@@ -197,12 +199,13 @@ export class FileCopier implements AsyncDisposable {
     return this.#threads[slot % THREADS]!
   }
 
-  #smallFile(item: Item, offset: number): { item: Item; file: SmallFile } {
-    const path = this.#folder.absolute(item.place)
+  #smallFile(item: Item, place: string, offset: number): { item: Item; place: string; file: SmallFile } {
+    const path = this.#folder.absolute(place)
     const temporary = this.#onConflict === 'overwrite' ? this.#folder.temporaryFor(path) : undefined
     const { modified, accessed } = unixTimes(item.entry) ?? {}
     return {
       item,
+      place,
       file: { path, temporary, offset, length: item.size, mode: this.#modeOf(item), modified, accessed },
     }
   }
