@@ -70,3 +70,12 @@ export function* bitRuns(bytes: Buffer, from: number, to: number): Iterable<BitR
 }
 
 const isBitSet = (bytes: Buffer, bit: number) => ((bytes[bit >>> 3]! >>> (bit & 7)) & 1) === 1
+
+const ONES = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll('0', '').length)
+
+/** How many bits of `bytes` are set. */
+export function setBitCount(bytes: Buffer): number {
+  let count = 0
+  for (const byte of bytes) count += ONES[byte]!
+  return count
+}

@@ -1,11 +1,13 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { MiB } from '../../lib/binary/size.ts'
+import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { mapBlocks } from '../../lib/vhdx/block-map.ts'
 import { virtualDiskSize } from '../../lib/vhdx/format.ts'
 import { inspectVhdx } from '../../lib/vhdx/inspect.ts'
 import type { InspectedStructure } from '../../lib/vhdx/structure-view.ts'
 import { VhdxDevice } from '../../lib/vhdx/vhdx-device.ts'
 import { pattern } from '../helpers/pattern.ts'
+import { makeLayer } from './differencing-image.ts'
 import { LOG_GUID, logEntry, putInLog } from './log-entries.ts'
 import { BAT_AT, ITEMS_AT, TestImage } from './test-image.ts'
 
@@ -91,10 +93,12 @@ describe('inspect', () => {
     const image = base.copy()
     image.editHeaders({ logGuid: LOG_GUID })
     putInLog(image, 0, logEntry({ sequenceNumber: 5n }))
-    putInLog(image, 4096, logEntry({ sequenceNumber: 6n, tail: 4096 }))
+    const zeros = [{ fileOffset: BAT_AT, zeroLength: 8192 }]
+    const data = [{ fileOffset: 2 * MiB, bytes: Buffer.from(image.content.subarray(2 * MiB, 2 * MiB + 4096)) }]
+    putInLog(image, 4096, logEntry({ sequenceNumber: 6n, tail: 4096, zeros, data }))
     putInLog(image, 65536, logEntry({ sequenceNumber: 9n, logGuid: ID }))
     const { structures } = await inspectVhdx(image.device)
-    expect(named(structures, 'log')).toMatchObject({ status: 'to be replayed' })
+    expect(named(structures, 'log')).toMatchObject({ status: 'replayed in memory' })
     expect(fieldsOf(named(structures, 'log'))).toEqual({
       activeEntries: 2,
       replayFrom: MiB + 4096,
@@ -102,10 +106,44 @@ describe('inspect', () => {
     })
     const entries = structures.filter(({ name }) => name === 'log entry')
     expect(entries.map(({ position, status }) => [position, status])).toEqual([
-      [MiB, 'active'],
-      [MiB + 4096, 'active'],
+      [MiB, 'before the tail: not replayed'],
+      [MiB + 4096, 'to be replayed'],
       [MiB + 65536, 'of an earlier session'],
     ])
+    expect(entries[1]!.fields.filter(({ name }) => name === 'write')).toEqual([
+      { name: 'write', position: MiB + 4096 + 64, value: '8192 bytes at 0x300000, zeros' },
+      { name: 'write', position: MiB + 4096 + 96, value: '4096 bytes at 0x200000, from 0x102000' },
+    ])
+    // What the log changes is shown as it is after the replay, and says so.
+    expect(named(structures, 'BAT')).toMatchObject({ status: 'after replay of the log' })
+    expect(fieldsOf(named(structures, 'BAT'))).toMatchObject({ notPresent: 8 })
+    expect(named(structures, 'metadata table')).toMatchObject({ status: 'after replay of the log' })
+    expect(named(structures, 'metadata item: virtual disk id')).not.toHaveProperty('status')
+  })
+
+  test('a log that cannot be replayed, and an entry of many writes', async () => {
+    const image = base.copy()
+    image.editHeaders({ logGuid: LOG_GUID })
+    const zeros = Array.from({ length: 200 }, (_, n) => ({ fileOffset: n * 4096, zeroLength: 4096 }))
+    putInLog(image, 0, logEntry({ sequenceNumber: 5n, zeros }))
+    const { structures, problems } = await inspectVhdx(image.device)
+    expect(problems.map(({ code }) => code)).toEqual(['LOG_TARGET'])
+    expect(named(structures, 'log')).toMatchObject({ status: 'cannot be replayed' })
+    const { fields } = named(structures, 'log entry')
+    expect(fields.filter(({ name }) => name === 'write')).toHaveLength(32)
+    expect(fields.at(-1)).toMatchObject({ name: 'furtherWrites', value: 168 })
+  })
+
+  test('shows sector bitmaps, and says how much of each is in the file', async () => {
+    const file = new MemoryDevice(0, { growable: true })
+    const blocks = new Map([[3, { state: 7, written: [{ offset: 3 * MiB + 512, length: 9 * 512 }] }]])
+    await makeLayer(file, { virtualSize: 8 * MiB, blockSize: MiB, blocks, locator: { relative_path: 'x' } })
+    const { structures } = await inspectVhdx(file)
+    expect(named(structures, 'sector bitmap 0')).toMatchObject({ position: 5 * MiB, size: MiB })
+    expect(fieldsOf(named(structures, 'sector bitmap 0'))).toEqual({ sectorsInFile: 9 })
+    file.content.writeBigUInt64LE(2n ** 63n + 6n, BAT_AT + 4096 * 8)
+    const lost = named((await inspectVhdx(file)).structures, 'sector bitmap 0, by its BAT entry')
+    expect(lost).toMatchObject({ position: BAT_AT + 4096 * 8, status: 'beyond the end of the file' })
   })
 
   test('shows a parent locator', async () => {
