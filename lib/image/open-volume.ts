@@ -9,6 +9,7 @@ import { type PartitionRole, partitionRole } from '../partition/types.ts'
 import type { Volume } from '../volume/volume.ts'
 import { probeVolume } from './probe.ts'
 import { probeBackup } from './probe-backup.ts'
+import { describeVolume, filesLost } from './unread-volume.ts'
 import { headFindings, readVolumeHead } from './volume-head.ts'
 import { WholeVolume } from './whole-volume.ts'
 
@@ -23,8 +24,8 @@ import { WholeVolume } from './whole-volume.ts'
  */
 export async function openVolume(device: BlockDevice, typeId = ''): Promise<Volume> {
   const role = partitionRole(typeId)
-  if (role === 'ldm') return wholeVolume(device, 'LDM', 'a member of a dynamic disk')
-  if (role === 'storage-spaces') return wholeVolume(device, 'Storage Spaces', 'a member of a storage pool')
+  if (role === 'ldm') return wholeVolume(device, 'LDM')
+  if (role === 'storage-spaces') return wholeVolume(device, 'Storage Spaces')
   const head = await readVolumeHead(device)
   const name = probeVolume(head.bytes) ?? (await probeBackup(device, head))
   return withFindings(await openAs(name, device, role), headFindings(head))
@@ -34,20 +35,23 @@ async function openAs(name: string | undefined, device: BlockDevice, role: Parti
   if (name === 'NTFS') return NtfsVolume.open(device)
   if (name === 'FAT') return FatVolume.open(device)
   if (name === 'exFAT') return ExfatVolume.open(device)
-  if (name === 'BitLocker') return wholeVolume(device, name, 'an encrypted BitLocker volume')
-  if (name !== undefined) return wholeVolume(device, name, `a volume of type ${name}`)
+  if (name !== undefined) return wholeVolume(device, name)
   if (role === 'microsoft-reserved' || role === 'boot-code') return new WholeVolume(device, 'none', [])
-  return wholeVolume(device, 'unknown', 'no volume of a known type')
+  return wholeVolume(device, 'unknown')
 }
 
-/** A volume whose file system threw `error` when it was read: copied whole, with that as a finding (DAMAGED_FILE_SYSTEM). */
+/**
+ * A volume whose file system threw `error` when it was read: copied whole, with that as a finding (DAMAGED_FILE_SYSTEM).
+ * `openFiles` throws an error of that code too, with `error` as its cause.
+ */
 export function damagedVolume(device: BlockDevice, error: FormatError | StorageError): Volume {
   const message = `the file system cannot be read, so every sector that is not zero is copied: ${error.message}`
-  return new WholeVolume(device, 'unknown', [{ code: 'DAMAGED_FILE_SYSTEM', message, details: error.details }])
+  const findings = [{ code: 'DAMAGED_FILE_SYSTEM', message, details: error.details }]
+  return new WholeVolume(device, 'unknown', findings, filesLost(error))
 }
 
-function wholeVolume(device: BlockDevice, fileSystem: string, what: string): Volume {
-  const message = `this is ${what}: which sectors are in use is not known, so every sector that is not zero is copied`
+function wholeVolume(device: BlockDevice, fileSystem: string): Volume {
+  const message = `this is ${describeVolume(fileSystem)}: which sectors are in use is not known, so every sector that is not zero is copied`
   return new WholeVolume(device, fileSystem, [{ code: 'WHOLE_COPY', message, details: { fileSystem } }])
 }
 

@@ -1,11 +1,12 @@
 /** A volume whose allocation nobody here can read: all that is not known to be zero counts as used. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { UnsupportedError } from '../errors.ts'
+import type { DiskImageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Files } from '../volume/files.ts'
 import type { UsedSpace, Volume } from '../volume/volume.ts'
+import { filesNotRead } from './unread-volume.ts'
 
-/** Every sector of `device` that may hold data. `findings` say why it is taken whole. */
+/** Every sector of `device` that may hold data. `findings` say why it is taken whole, `noFiles` why it has no files here. */
 export class WholeVolume implements Volume {
   readonly fileSystem: string
   readonly label = undefined
@@ -13,11 +14,18 @@ export class WholeVolume implements Volume {
   readonly hazards: readonly Finding[] = []
   readonly findings: readonly Finding[]
   readonly #device: BlockDevice
+  readonly #noFiles: DiskImageError
 
-  constructor(device: BlockDevice, fileSystem: string, findings: readonly Finding[]) {
+  constructor(
+    device: BlockDevice,
+    fileSystem: string,
+    findings: readonly Finding[],
+    noFiles: DiskImageError = filesNotRead(fileSystem),
+  ) {
     this.#device = device
     this.fileSystem = fileSystem
     this.findings = findings
+    this.#noFiles = noFiles
   }
 
   async usedSpace(): Promise<UsedSpace> {
@@ -28,9 +36,6 @@ export class WholeVolume implements Volume {
   }
 
   async openFiles(): Promise<Files> {
-    const { fileSystem } = this
-    throw new UnsupportedError('FILES_NOT_READ', `the files of this volume cannot be read here: it is ${fileSystem}`, {
-      fileSystem,
-    })
+    throw this.#noFiles
   }
 }
