@@ -1,5 +1,6 @@
 #!/bin/sh
-# The main job on a disk that ships here: captures it, checks the image and shows what is in it. All it needs is Node.
+# The main jobs on a disk that ships here: captures it, checks the image, shows what is in it and copies files out. All it
+# needs is Node.
 set -eu
 cd "$(dirname "$0")/.."
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci
@@ -17,3 +18,5 @@ vhdx capture disk.raw backup.vhdx
 vhdx check backup.vhdx
 vhdx info backup.vhdx
 vhdx map backup.vhdx
+vhdx tree backup.vhdx
+vhdx cp -r backup.vhdx /Users out
