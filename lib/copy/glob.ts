@@ -20,12 +20,13 @@ export function globMatcher(globs: readonly string[]): (path: string) => boolean
   const size = Buffer.byteLength(JSON.stringify(globs))
   if (size > MAX_GLOBS_SIZE)
     throw tooLong(`the globs take ${size} bytes, an image keeps ${MAX_GLOBS_SIZE}. Use wildcards`)
+  // Without the first slash: to picomatch `/**/` before a name means one directory at least.
   const patterns = globs.map(glob => {
     const forward = glob.replaceAll('\\', '/')
-    return forward.startsWith('/') ? forward : `/**/${forward}`
+    return forward.startsWith('/') ? forward.slice(1) : `**/${forward}`
   })
   const matches = picomatch(patterns, { nocase: true, dot: true })
-  return path => matches(path.replaceAll('\\', '/'))
+  return path => matches(path.replaceAll('\\', '/').slice(1))
 }
 
 /** Whether `text` has wildcards in it. */
