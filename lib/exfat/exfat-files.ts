@@ -4,16 +4,15 @@ import { FormatError, formatError, hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { ClusterChain } from '../volume/cluster-chain.ts'
 import { ClusterContent, type ClusterPlaces } from '../volume/cluster-content.ts'
+import { type ClusterEntry, rootFields } from '../volume/cluster-files.ts'
 import { ClusterLinks } from '../volume/cluster-links.ts'
 import {
   type DecodedPiece,
-  type DirectoryEntry,
   DirectoryFiles,
   type DirectoryPiece,
   isDamage,
   nameOf,
   pathIn,
-  rootFields,
 } from '../volume/directory-files.ts'
 import { type UpcaseTable, unicodeUpcase } from '../volume/letter-case.ts'
 import { AllocationTable, END_OF_CHAIN } from './allocation-table.ts'
@@ -30,7 +29,7 @@ const NONE: readonly never[] = []
 const CONTIGUOUS = ['contiguous']
 
 /** A file or directory of an exFAT volume. */
-export interface ExfatEntry extends DirectoryEntry {
+export interface ExfatEntry extends ClusterEntry {
   /** Its clusters lie one after another, and the FAT says nothing of them. */
   readonly isContiguous: boolean
 }

@@ -4,16 +4,9 @@ import { type FormatError, formatError, hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { ClusterChain } from '../volume/cluster-chain.ts'
 import type { ClusterPlaces } from '../volume/cluster-content.ts'
+import { type ClusterEntry, rootFields } from '../volume/cluster-files.ts'
 import { ClusterLinks } from '../volume/cluster-links.ts'
-import {
-  type DecodedPiece,
-  type DirectoryEntry,
-  DirectoryFiles,
-  type DirectoryPiece,
-  nameOf,
-  pathIn,
-  rootFields,
-} from '../volume/directory-files.ts'
+import { type DecodedPiece, DirectoryFiles, type DirectoryPiece, nameOf, pathIn } from '../volume/directory-files.ts'
 import { unicodeUpcase } from '../volume/letter-case.ts'
 import { AllocationTable, isEndOfChain } from './allocation-table.ts'
 import type { FatBootSector } from './boot-sector.ts'
@@ -26,8 +19,8 @@ const ROOT_CLUSTER_OFFSET = parameterBlock.size + extension32.offsetOf('rootClus
 const NONE: readonly never[] = []
 
 /** Open it with `FatVolume.openFiles`. */
-export class FatFiles extends DirectoryFiles<DirectoryEntry> {
-  protected readonly root: DirectoryEntry
+export class FatFiles extends DirectoryFiles<ClusterEntry> {
+  protected readonly root: ClusterEntry
   protected readonly links: ClusterLinks
   protected readonly upcase = unicodeUpcase()
   protected readonly volumeSize: number
@@ -53,24 +46,24 @@ export class FatFiles extends DirectoryFiles<DirectoryEntry> {
     this.root = rootEntry(layout, fat32?.rootCluster ?? 0)
   }
 
-  protected placesOf(entry: DirectoryEntry): ClusterPlaces {
+  protected placesOf(entry: ClusterEntry): ClusterPlaces {
     return this.#isFixedRoot(entry) ? this.#rootPlaces : this.#places
   }
 
-  protected async chainOf(entry: DirectoryEntry): Promise<ClusterChain> {
+  protected async chainOf(entry: ClusterEntry): Promise<ClusterChain> {
     if (this.#isFixedRoot(entry)) return ClusterChain.contiguous({ first: 0, count: 1 })
     const limit = entry.kind === 'directory' ? Math.ceil(MAX_DIRECTORY_LENGTH / this.#layout.clusterSize) : undefined
     return ClusterChain.follow(this.links, entry.firstCluster, limit)
   }
 
-  #isFixedRoot(entry: DirectoryEntry): boolean {
+  #isFixedRoot(entry: ClusterEntry): boolean {
     return entry.path === '/' && this.#layout.width !== 32
   }
 
-  protected async decode(directory: DirectoryEntry, piece: DirectoryPiece): Promise<DecodedPiece<DirectoryEntry>> {
+  protected async decode(directory: ClusterEntry, piece: DirectoryPiece): Promise<DecodedPiece<ClusterEntry>> {
     const { slots, nameless, length, isLast } = decodeSlots(piece.bytes, this.#layout.width)
     for (const offset of nameless) this.note(namelessEntry(directory, await piece.positionOf(offset)))
-    const entries: DirectoryEntry[] = []
+    const entries: ClusterEntry[] = []
     for (const slot of slots) {
       const isSound = hasPlace(this.#layout, slot)
       const error = isSound ? undefined : misplaced(this.#layout, slot, await piece.positionOf(slot.offset))
@@ -79,7 +72,7 @@ export class FatFiles extends DirectoryFiles<DirectoryEntry> {
     return { entries, length, isLast }
   }
 
-  #entry(directory: DirectoryEntry, slot: DirectorySlot, error: FormatError | undefined): DirectoryEntry {
+  #entry(directory: ClusterEntry, slot: DirectorySlot, error: FormatError | undefined): ClusterEntry {
     const { clusterSize, clusterCount } = this.#layout
     const { longName, shortName, isDirectory, attributes, created, modified, accessed, firstCluster } = slot
     const name = nameOf(longName ?? shortName!)
@@ -124,7 +117,7 @@ const positionOf = (layout: FatLayout, cluster: number) =>
   isCluster(layout, cluster) ? clusterOffset(layout, cluster) : undefined
 
 /** The root of FAT32 is a chain that begins with `cluster`; that of FAT12 and FAT16 has a place of its own. */
-function rootEntry(layout: FatLayout, cluster: number): DirectoryEntry {
+function rootEntry(layout: FatLayout, cluster: number): ClusterEntry {
   const isFixed = layout.width !== 32
   const isSound = isFixed || isCluster(layout, cluster)
   const place = { structure: extension32.name, field: 'rootCluster', position: ROOT_CLUSTER_OFFSET }
@@ -163,7 +156,7 @@ function misplaced(layout: FatLayout, { firstCluster, size }: DirectorySlot, pos
   })
 }
 
-const namelessEntry = ({ path }: DirectoryEntry, position: number): Finding => ({
+const namelessEntry = ({ path }: ClusterEntry, position: number): Finding => ({
   code: 'FAT_ENTRY_BAD',
   message: `an entry of directory ${path} at byte ${hex(position)} has no name that is one, and is passed over`,
   details: { path, position },

@@ -2,14 +2,11 @@
 import type { BlockDevice } from '../device/block-device.ts'
 import { CachedDevice } from '../device/cached-device.ts'
 import { tryRead } from '../device/try-read.ts'
-import { type DiskImageError, FormatError, formatError, NotFoundError, StorageError } from '../errors.ts'
+import { type DiskImageError, FormatError, NotFoundError, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import type { ClusterChain } from './cluster-chain.ts'
-import { ClusterContent, type ClusterPlaces } from './cluster-content.ts'
-import type { ClusterLinks } from './cluster-links.ts'
-import { type Entry, FileAttribute } from './entry.ts'
-import type { AttributeDetails, EntryDetails, Files, ListOptions, RunDetails } from './files.ts'
-import { FindingList } from './finding-list.ts'
+import { brokenChain, type ClusterEntry, ClusterFiles, shortage } from './cluster-files.ts'
+import type { Entry } from './entry.ts'
+import type { Files, ListOptions } from './files.ts'
 import { sameLetters, type UpcaseTable } from './letter-case.ts'
 
 /** Entries in a batch of `scan`, or some more. */
@@ -20,23 +17,6 @@ const PIECE_LENGTH = 64 * 1024
 const SECTOR = 512
 /** UTF-16 units of a path, as many as Windows takes. Only directories that were made to be deep have longer ones. */
 const MAX_PATH = 32_767
-/** Runs that `details` gives. */
-const MAX_RUNS = 65_536
-
-/** A file or directory, with what is needed to read it. */
-export interface DirectoryEntry extends Entry {
-  readonly namespace: 'long' | 'short'
-  /** Its short (8.3) name, if it has a long one too. */
-  readonly shortName: string | undefined
-  /** 0 where it has none. */
-  readonly firstCluster: number
-  /** Bytes of the content, of a directory too; undefined where it has as many as its clusters. */
-  readonly contentSize: number | undefined
-  /** Bytes that were written; what is behind them reads as zeros. */
-  readonly validSize: number | undefined
-  /** What is special about how the content lies, such as 'contiguous'. */
-  readonly flags: readonly string[]
-}
 
 /** Whole entries of a directory. */
 export interface DirectoryPiece {
@@ -62,37 +42,23 @@ interface ReadPiece<E> {
   readonly length: number
 }
 
-/** What FAT and exFAT have in common above their structures. */
-export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files {
-  protected abstract readonly root: E
-  protected abstract readonly links: ClusterLinks
+/** Walks the directories of a volume of FAT or exFAT. */
+export abstract class DirectoryFiles<E extends ClusterEntry> extends ClusterFiles<E> implements Files {
   protected abstract readonly upcase: UpcaseTable
   /** Bytes of the volume: directories have not more in all. */
   protected abstract readonly volumeSize: number
   /** A byte that, repeated, makes a deleted entry: it stands for what cannot be read. */
   protected abstract readonly filler: number
-  protected readonly device: BlockDevice
-  /** The same, for what is read again and again. */
+  /** The volume, for what is read again and again. */
   protected readonly cached: BlockDevice
-  readonly #findings = new FindingList()
 
   constructor(device: BlockDevice) {
-    this.device = device
+    super(device)
     this.cached = new CachedDevice(device)
   }
 
-  get findings(): readonly Finding[] {
-    return this.#findings.list
-  }
-
-  /** The clusters of an entry that has no `error`. */
-  protected abstract chainOf(entry: E): Promise<ClusterChain>
-  protected abstract placesOf(entry: E): ClusterPlaces
+  /** What is in a piece of `directory`. */
   protected abstract decode(directory: E, piece: DirectoryPiece): Promise<DecodedPiece<E>>
-
-  protected note(finding: Finding): void {
-    this.#findings.add(finding)
-  }
 
   async stat(path: string): Promise<E> {
     const separator = path.includes('/') ? '/' : '\\'
@@ -182,12 +148,12 @@ export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files 
     if (kind !== 'directory') throw new NotFoundError('NOT_A_DIRECTORY', `${path} is not a directory`, { path })
     if (error !== undefined) throw error
     const chain = await this.chainOf(directory)
-    const content = this.#contentIn(chain, directory, this.cached)
+    const content = this.contentIn(chain, directory, this.cached)
     const buffer = Buffer.allocUnsafe(Math.min(PIECE_LENGTH, content.size))
     for (let offset = 0; offset < content.size; ) {
       const bytes = buffer.subarray(0, Math.min(buffer.length, content.size - offset))
       if ((await tryRead(content, offset, bytes)) !== undefined) {
-        await this.#rescue(directory, this.#contentIn(chain, directory, this.device), offset, bytes)
+        await this.#rescue(directory, this.contentIn(chain, directory, this.device), offset, bytes)
       }
       const isFinal = offset + bytes.length === content.size
       const positionOf = async (at: number) => (await content.find(offset + at)).offset
@@ -196,7 +162,7 @@ export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files 
       if (isLast) return
       offset += isFinal ? bytes.length : length
     }
-    const problem = problemOf(chain, directory, content.size)
+    const problem = shortage(chain, directory, content.size)
     if (problem !== undefined) this.note(brokenChain(directory, problem))
   }
 
@@ -210,108 +176,7 @@ export abstract class DirectoryFiles<E extends DirectoryEntry> implements Files 
       this.note(unreadableDirectory(path, problem))
     }
   }
-
-  async open(entry: E, stream = ''): Promise<BlockDevice> {
-    const { path, kind, error } = entry
-    if (kind !== 'file') throw new NotFoundError('NOT_A_FILE', `${path} is not a file`, { path })
-    if (stream !== '') {
-      const message = `${path} has no stream '${stream}': only NTFS has streams`
-      throw new NotFoundError('NO_SUCH_STREAM', message, { path, stream })
-    }
-    if (error !== undefined) throw error
-    const chain = await this.chainOf(entry)
-    const content = this.#contentIn(chain, entry, this.device)
-    if (content.size < entry.size) throw await this.#shortChain(entry, chain)
-    return content
-  }
-
-  /** The content as far as `chain` reaches. */
-  #contentIn(chain: ClusterChain, entry: E, device: BlockDevice): ClusterContent {
-    const places = this.placesOf(entry)
-    const capacity = chain.count * places.clusterSize
-    const size = Math.min(entry.contentSize ?? capacity, capacity)
-    return new ClusterContent(device, places, chain, size, entry.validSize)
-  }
-
-  /** Never are zeros given for what is behind the end of a chain. */
-  async #shortChain({ path, size, firstCluster }: E, chain: ClusterChain): Promise<FormatError> {
-    const last = chain.count === 0 ? firstCluster : (await chain.find(chain.count - 1)).first
-    return formatError('CLUSTER_CHAIN_BROKEN', {
-      structure: 'cluster chain',
-      position: this.links.source.placeOf(last),
-      expected: `one for the ${size} bytes of ${path}`,
-      actual: `one that ${chain.problem ?? 'ends'} after ${chain.count} clusters`,
-    })
-  }
-
-  async details(entry: E): Promise<EntryDetails> {
-    const { name, namespace, shortName, created, modified, changed, accessed, firstCluster } = entry
-    const short = shortName === undefined ? [] : [{ name: shortName, namespace: 'short', parent: undefined }]
-    const isRoot = entry.path === this.root.path
-    return {
-      entry,
-      names: isRoot ? [] : [{ name, namespace, parent: undefined }, ...short],
-      times: isRoot ? [] : [{ source: 'directory entry', created, modified, changed, accessed }],
-      identifiers: firstCluster === 0 ? {} : { 'first cluster': firstCluster },
-      attributes: entry.error === undefined ? [await this.#contentDetails(entry)] : [],
-      reparse: undefined,
-      sddl: undefined,
-    }
-  }
-
-  async #contentDetails(entry: E): Promise<AttributeDetails> {
-    const { clusterSize, offsetOf } = this.placesOf(entry)
-    const chain = await this.chainOf(entry)
-    const { size } = this.#contentIn(chain, entry, this.device)
-    const problem = problemOf(chain, entry, size)
-    if (problem !== undefined) this.note(brokenChain(entry, problem))
-    const runs: RunDetails[] = []
-    let offset = 0
-    for await (const { first, count } of chain.runs()) {
-      if (runs.length === MAX_RUNS) {
-        this.note(manyRuns(entry))
-        break
-      }
-      const content = { offset, length: count * clusterSize }
-      runs.push({ content, position: offsetOf(first) })
-      offset += content.length
-    }
-    return {
-      type: 'content',
-      name: '',
-      resident: false,
-      flags: entry.flags,
-      size,
-      initializedSize: Math.min(entry.validSize ?? size, size),
-      allocatedSize: chain.count * clusterSize,
-      records: [],
-      runs,
-    }
-  }
 }
-
-/** What is the same in every root. */
-export const rootFields = {
-  path: '/',
-  name: '',
-  kind: 'directory',
-  size: 0,
-  modified: undefined,
-  created: undefined,
-  accessed: undefined,
-  changed: undefined,
-  attributes: FileAttribute.directory,
-  record: undefined,
-  links: 1,
-  streams: [],
-  target: undefined,
-  isSystem: false,
-  namespace: 'long',
-  shortName: undefined,
-  contentSize: undefined,
-  validSize: undefined,
-  flags: [],
-} as const
 
 /** The path of what is called `name` in `directory`. */
 export const pathIn = ({ path }: Entry, name: string) => (path === '/' ? `/${name}` : `${path}/${name}`)
@@ -322,24 +187,6 @@ export const nameOf = (text: string) => text.replace(/[/\0]/g, '\ufffd')
 /** Whether `error` is about bytes that are bad or unreadable, and not a disk that is gone. */
 export const isDamage = (error: unknown): error is DiskImageError =>
   error instanceof FormatError || (error instanceof StorageError && error.code !== 'DEVICE_GONE')
-
-/** Why `chain` is not as long as the content, of which it holds `size` bytes; undefined when it is. */
-function problemOf(chain: ClusterChain, { contentSize }: DirectoryEntry, size: number): string | undefined {
-  if (contentSize === undefined) return chain.problem
-  return contentSize === size ? undefined : (chain.problem ?? `ends after ${chain.count} clusters`)
-}
-
-const brokenChain = ({ path, position }: Entry, problem: string): Finding => ({
-  code: 'CLUSTER_CHAIN_BROKEN',
-  message: `the chain of clusters of ${path} ${problem}`,
-  details: { path, position },
-})
-
-const manyRuns = ({ path }: Entry): Finding => ({
-  code: 'MORE_RUNS',
-  message: `${path} lies in more than ${MAX_RUNS} pieces: these are the first`,
-  details: { path },
-})
 
 const unreadableDirectory = (path: string, problem: StorageError): Finding => ({
   code: 'DIRECTORY_UNREADABLE',

@@ -5,15 +5,16 @@ export type UpcaseTable = Uint16Array
 
 const UNITS = 0x10000
 
+let unicode: UpcaseTable | undefined
+
 /** The capital of every unit by Unicode, for volumes without a table of their own. */
-export const unicodeUpcase: () => UpcaseTable = once(() => {
-  const table = new Uint16Array(UNITS)
-  for (let unit = 0; unit < UNITS; unit++) {
+export function unicodeUpcase(): UpcaseTable {
+  unicode ??= Uint16Array.from({ length: UNITS }, (_, unit) => {
     const capital = String.fromCharCode(unit).toUpperCase()
-    table[unit] = capital.length === 1 ? capital.charCodeAt(0) : unit
-  }
-  return table
-})
+    return capital.length === 1 ? capital.charCodeAt(0) : unit
+  })
+  return unicode
+}
 
 /** Hot: whether `a` and `b` differ in case at most. */
 export function sameLetters(a: string, b: string, upcase: UpcaseTable): boolean {
@@ -22,12 +23,4 @@ export function sameLetters(a: string, b: string, upcase: UpcaseTable): boolean 
     if (upcase[a.charCodeAt(i)] !== upcase[b.charCodeAt(i)]) return false
   }
   return true
-}
-
-function once<T>(make: () => T): () => T {
-  let made: T | undefined
-  return () => {
-    made ??= make()
-    return made
-  }
 }
