@@ -27,7 +27,7 @@ export default defineCommand({
       .positional('source', {
         type: 'string',
         demandOption: true,
-        describe: 'A disk, a partition, a raw image or a VHDX: /dev/sda, \\\\.\\PhysicalDrive0, disk.raw',
+        describe: 'A disk, a partition, a raw image, a VHDX or a VHD: /dev/sda, \\\\.\\PhysicalDrive0, disk.raw',
       })
       .positional('target', {
         type: 'string',

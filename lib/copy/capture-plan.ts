@@ -125,7 +125,7 @@ export async function prepareCapture(source: OpenedDisk, options: CaptureOptions
   refuseHazards(survey.hazards, force)
   const image = planImage(imageOptions(source, sectorSizeOf(survey, source), options))
   const plan = await planCopy(survey, image, signal)
-  const findings = [...survey.findings, ...image.findings, ...unmatchedExclusion(survey, exclude)]
+  const findings = [...source.findings, ...survey.findings, ...image.findings, ...unmatchedExclusion(survey, exclude)]
   return { survey, plan, image, hazards: [...mounted, ...survey.hazards], findings }
 }
 

@@ -71,10 +71,14 @@ interface CaptureJob {
 
 type Copied = Pick<CaptureSummary, 'bytesRead' | 'bytesWritten' | 'blocks' | 'readErrors'>
 
-async function refuseSameFile(target: string, source: OpenedDisk): Promise<void> {
+/** Neither the source nor a parent of it may be written over. */
+async function refuseSameFile(target: string, { file, chain }: OpenedDisk): Promise<void> {
+  const parents = await Promise.all(chain.slice(1).map(({ path }) => fileIdentity(path)))
   for (const path of [target, partialPathOf(target)]) {
-    if ((await fileIdentity(path)) !== source.file.identity) continue
-    throw new OptionError('SAME_FILE', `${path} is the source itself. Write the image to another file`, { path })
+    const identity = await fileIdentity(path)
+    if (identity === undefined || ![file.identity, ...parents].includes(identity)) continue
+    const what = identity === file.identity ? 'the source itself' : 'a parent of the source'
+    throw new OptionError('SAME_FILE', `${path} is ${what}. Write the image to another file`, { path })
   }
 }
 

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { openDisk } from '../../lib/image/open-disk.ts'
 import { vhdx, vhdxJson } from '../helpers/cli.ts'
 import { scratch } from '../helpers/folders.ts'
 import * as images from '../image/chain-images.ts'
@@ -82,4 +83,23 @@ test.each(['check', 'inspect', 'map'])('%s says that a VHD is no VHDX', async co
   expect(exitCode).toBe(1)
   expect(stderr).toContain('is a VHD file')
   expect(stderr).toContain('[NOT_VHDX]')
+})
+
+test('capture takes the disk of a whole chain, and writes over no image of it', async () => {
+  await using folder = await scratch()
+  const parent = images.vhd()
+  const child = images.vhd(parent, { W2ru: '.\\base.vhd' })
+  const [leaf, base, target] = [folder.path('leaf.vhd'), folder.path('base.vhd'), folder.path('copy.vhdx')]
+  await writeFile(leaf, child.file)
+  await writeFile(base, parent.file)
+  for (const own of [leaf, base]) {
+    const { exitCode, stderr } = await vhdx(['capture', leaf, own, '--force'])
+    expect(exitCode).toBe(2)
+    expect(stderr).toContain('[SAME_FILE]')
+  }
+  expect((await vhdx(['capture', leaf, target])).exitCode).toBe(0)
+  await using opened = await openDisk(target)
+  const content = Buffer.alloc(child.disk.length)
+  await opened.disk.read(0, content)
+  expect(content.equals(child.disk)).toBe(true)
 })
