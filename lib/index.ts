@@ -93,11 +93,13 @@ export { type BlockMap, mapBlocks } from './vhdx/block-map.ts'
 /** Whether an image keeps every rule of its format. */
 export { type CheckOptions, type CheckResult, checkVhdx } from './vhdx/check.ts'
 export { type Inspection, type InspectOptions, inspectVhdx } from './vhdx/inspect.ts'
+/** Makes an image that was not closed properly clean, in place. */
+export { type ResizableDevice, replayLogOnDisk } from './vhdx/log-recovery.ts'
 export type { Problem } from './vhdx/rules.ts'
 /** Every structure of an image, with its place and its fields. */
 export type { InspectedField, InspectedStructure } from './vhdx/structure-view.ts'
 /** The disk in an image. */
-export { type BlockStates, VhdxDevice } from './vhdx/vhdx-device.ts'
+export { type BlockStates, VhdxDevice, type VhdxOpenOptions } from './vhdx/vhdx-device.ts'
 /** Files of a volume, and all there is to know of one. */
 export { type Entry, type EntryKind, FileAttribute, type FileTime, type NamedStream } from './volume/entry.ts'
 export type {

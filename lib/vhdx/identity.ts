@@ -1,5 +1,5 @@
 /** Who an image is and whose child: what a chain of images is built from. */
-import type { ByteSource } from '../device/block-device.ts'
+import type { BlockDevice } from '../device/block-device.ts'
 import type { Finding } from '../finding.ts'
 import type { Header } from './format.ts'
 import type { Metadata } from './metadata.ts'
@@ -19,7 +19,7 @@ export interface VhdxIdentity {
 }
 
 /** Reads the structures of `file`, of a differencing image too, whose parent is not needed. Throws as opening the image would. */
-export async function readVhdxIdentity(file: ByteSource): Promise<VhdxIdentity> {
+export async function readVhdxIdentity(file: BlockDevice): Promise<VhdxIdentity> {
   const { creator, headers, metadataRegion, log, problems } = await readSoundStructures(file)
   return { creator, header: headers.current.header, metadata: metadataRegion.metadata, log, findings: problems }
 }

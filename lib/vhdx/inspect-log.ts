@@ -1,5 +1,5 @@
 /** The log as `inspect` shows it, [MS-VHDX] 2.3: its entries, what they write, and which of them count. */
-import type { ByteSource } from '../device/block-device.ts'
+import type { BlockDevice } from '../device/block-device.ts'
 import type { Range } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
 import { LOG_SECTOR_SIZE, logEntryHeader } from './format.ts'
@@ -20,7 +20,7 @@ const LOG_WORDS: Readonly<Record<LogState, string>> = {
 }
 
 /** `file`: without the replay. */
-export async function inspectLog(sheet: StructureSheet, file: ByteSource): Promise<void> {
+export async function inspectLog(sheet: StructureSheet, file: BlockDevice): Promise<void> {
   const { headers, problems, log: state } = sheet.structures
   if (headers.current === undefined || problems.some(({ code }) => code === 'HEADER_LOG_PLACE')) return
   const place = logOf(headers.current.header)

@@ -8,7 +8,7 @@
  */
 import { crc32c } from '../binary/crc32c.ts'
 import { MiB } from '../binary/size.ts'
-import type { ByteSource } from '../device/block-device.ts'
+import type { BlockDevice } from '../device/block-device.ts'
 import type { Range } from '../device/ranges.ts'
 import { FormatError } from '../errors.ts'
 import {
@@ -47,13 +47,13 @@ const CHUNK_SIZE = MiB
 
 /** The ring of log sectors, read a MiB at a time. */
 export class Log {
-  readonly #file: ByteSource
+  readonly #file: BlockDevice
   readonly #log: Range
   readonly #chunk: Buffer = Buffer.alloc(CHUNK_SIZE)
   #chunkOffset = -1
 
   /** `log`, in bytes of `file`, must lie inside it and start and end at multiples of 1 MiB. */
-  constructor(file: ByteSource, log: Range) {
+  constructor(file: BlockDevice, log: Range) {
     this.#file = file
     this.#log = log
   }
@@ -172,10 +172,16 @@ export class Log {
     const chunkOffset = offset - (offset % CHUNK_SIZE)
     if (chunkOffset !== this.#chunkOffset) {
       this.#chunkOffset = -1
-      await this.#file.read(this.#log.offset + chunkOffset, this.#chunk)
+      await this.#readChunk({ offset: this.#log.offset + chunkOffset, length: CHUNK_SIZE })
       this.#chunkOffset = chunkOffset
     }
     return this.#chunk.subarray(offset - chunkOffset, offset - chunkOffset + LOG_SECTOR_SIZE)
+  }
+
+  /** A log may be 4 GiB of hole, which costs a reader more than the file's maker. */
+  async #readChunk(range: Range): Promise<void> {
+    for await (const _ of this.#file.dataRanges(range)) return this.#file.read(range.offset, this.#chunk)
+    this.#chunk.fill(0)
   }
 }
 

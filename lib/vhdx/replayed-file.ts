@@ -1,5 +1,5 @@
 /** A file as it will be when its log is replayed, [MS-VHDX] 2.3.3. Nothing is written: the log is read when it is needed. */
-import { BlockDevice, type ByteSource } from '../device/block-device.ts'
+import { BlockDevice } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { ReadOnlyError } from '../errors.ts'
 import type { LogReplay } from './log-replay.ts'
@@ -17,14 +17,14 @@ interface Part extends Range {
 export class ReplayedFile extends BlockDevice {
   override readonly readOnly = true
   readonly size: number
-  readonly #file: ByteSource
+  readonly #file: BlockDevice
   readonly #writes: LogWrites
   /** Where parts begin that one write each is the last to, in order; the one before the first is written by none. */
   readonly #starts: Float64Array
   /** By the number of its start, the write of each part. */
   readonly #lastWrites: Int32Array
 
-  constructor(file: ByteSource, { writes, fileSize }: LogReplay) {
+  constructor(file: BlockDevice, { writes, fileSize }: LogReplay) {
     super()
     this.size = fileSize
     this.#file = file

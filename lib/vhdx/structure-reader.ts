@@ -1,6 +1,6 @@
 /** Reads structures from a file that may be damaged: what is wrong is noted, and the reading goes on where it can. */
 import { crc32cWithout } from '../binary/crc32c.ts'
-import type { ByteSource } from '../device/block-device.ts'
+import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { FormatError, hex } from '../errors.ts'
 import { type Breach, type Problem, problem, type RuleCode } from './rules.ts'
@@ -31,10 +31,10 @@ export function flawOf(structure: Checksummed, bytes: Buffer): Omit<Breach, 'str
 
 /** A file, and the list of what was found wrong in it, in the order it was found. */
 export class StructureReader {
-  readonly file: ByteSource
+  readonly file: BlockDevice
   readonly problems: Problem[]
 
-  constructor(file: ByteSource, problems: Problem[] = []) {
+  constructor(file: BlockDevice, problems: Problem[] = []) {
     this.file = file
     this.problems = problems
   }

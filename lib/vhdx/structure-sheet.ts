@@ -1,5 +1,5 @@
 /** What `inspect` shows, as it is put together: structures in order, each with the problems that lie in it. */
-import type { ByteSource } from '../device/block-device.ts'
+import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { ReplayedFile } from './replayed-file.ts'
 import type { FieldValue, InspectedField, InspectedStructure } from './structure-view.ts'
@@ -11,7 +11,7 @@ export class StructureSheet {
   readonly shown: InspectedStructure[] = []
   readonly structures: VhdxStructures
   /** The file with its log replayed, if it has to be. */
-  readonly file: ByteSource
+  readonly file: BlockDevice
 
   constructor(structures: VhdxStructures) {
     this.structures = structures

@@ -1,5 +1,5 @@
 /** All of a VHDX file but its blocks: what opening, checking and inspecting have in common. */
-import type { ByteSource } from '../device/block-device.ts'
+import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
 import { readFileIdentifier } from './file-identifier.ts'
@@ -30,7 +30,7 @@ export interface VhdxStructures {
   readonly log: LogState
   readonly replay: LogReplay | undefined
   /** The file with the log replayed: what all but identifier, headers and log has to be read from. */
-  readonly file: ByteSource
+  readonly file: BlockDevice
   readonly regionTables: RegionTables | undefined
   /** The header section, the log and the regions, known and unknown. */
   readonly areas: readonly Area[]
@@ -41,7 +41,7 @@ export interface VhdxStructures {
 }
 
 /** Reads and checks every structure of the file, going on after a problem where it can. Reads no BAT, and no log that is clean. */
-export async function readStructures(file: ByteSource): Promise<VhdxStructures> {
+export async function readStructures(file: BlockDevice): Promise<VhdxStructures> {
   const first = new StructureReader(file)
   const { problems } = first
   const creator = await readFileIdentifier(first)
@@ -77,7 +77,7 @@ export interface SoundStructures extends VhdxStructures {
 }
 
 /** The structures of `file`. Throws FormatError or UnsupportedError with the code of the first rule that keeps it from being read. */
-export async function readSoundStructures(file: ByteSource): Promise<SoundStructures> {
+export async function readSoundStructures(file: BlockDevice): Promise<SoundStructures> {
   const structures = await readStructures(file)
   const obstacle = structures.problems.find(
     ({ code, severity }) => severity === 'error' || 'unsupported' in RULES[code],

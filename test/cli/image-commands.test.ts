@@ -4,6 +4,7 @@ import { open, stat, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { vhdx, vhdxJson } from '../helpers/cli.ts'
 import { scratch } from '../helpers/folders.ts'
+import { LOG_GUID, logEntry, putInLog } from '../vhdx/log-entries.ts'
 import { TestImage } from '../vhdx/test-image.ts'
 
 const MiB = 1024 ** 2
@@ -199,6 +200,21 @@ describe('map', () => {
     })
     expect(lines.at(-1)).toMatchObject({ type: 'summary', blockCount: 8, blocks: { fullyPresent: 3, notPresent: 5 } })
     expect((await vhdx(['map', image, '--ranges'])).stdout).toContain('1048576       2 MiB  notPresent')
+  })
+
+  test('a dirty log is replayed, and info, check and inspect say so', async () => {
+    await using folder = await scratch()
+    const image = await imageFile(folder.path('image.vhdx'), image => {
+      image.editHeaders({ logGuid: LOG_GUID })
+      putInLog(image, 0, logEntry({ sequenceNumber: 5n, zeros: [{ fileOffset: 3 * MiB, zeroLength: 4096 }] }))
+    })
+    expect(await vhdxJson('info', image)).toMatchObject({ log: 'replayed', allocatedBlocks: 0 })
+    const check = await vhdx(['check', image, '--explain'])
+    expect([check.exitCode, check.stdout.includes('[LOG_DIRTY]')]).toEqual([3, true])
+    expect(check.stdout).toContain('Attach the file read-write in Windows once')
+    const inspect = await vhdx(['inspect', image])
+    expect(inspect.stdout).toContain('log (replayed in memory)')
+    expect(inspect.stdout).toContain('BAT (after replay of the log)')
   })
 
   test('a log that says nothing is refused by name', async () => {

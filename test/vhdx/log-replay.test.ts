@@ -17,6 +17,7 @@ import { CountingDevice } from '../helpers/counting-device.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { run, testWith } from '../helpers/tools.ts'
+import { VastDevice } from '../helpers/vast-device.ts'
 import { CrashingFile, PowerCut } from './crashing-file.ts'
 import { DIRTY_IMAGES, type DirtyImage, diskAfterReplay } from './dirty-images.ts'
 import { LOG_GUID, logEntry, putInLog } from './log-entries.ts'
@@ -134,7 +135,7 @@ describe('memory and work are bounded', () => {
     const before = process.memoryUsage().rss
     const [start, disk] = [performance.now(), await VhdxDevice.open(image.device)]
     expect(disk.log).toBe('replayed')
-    expect(performance.now() - start).toBeLessThan(10_000)
+    expect(performance.now() - start).toBeLessThan(30_000)
     expect(process.memoryUsage().rss - before).toBeLessThan(400 * MiB)
   })
 
@@ -154,6 +155,20 @@ describe('memory and work are bounded', () => {
     image.editHeaders({ logGuid: LOG_GUID, logOffset: log.offset, logLength: log.length })
     return image
   }
+
+  test('a log of 4 GiB that is a hole but for one entry', async () => {
+    const image = base.copy()
+    const log = { offset: 8 * MiB, length: 4095 * MiB }
+    image.editHeaders({ logGuid: LOG_GUID, logOffset: log.offset, logLength: log.length })
+    const file = new VastDevice(5 * GiB)
+    await file.write(0, image.content)
+    await file.write(log.offset + 3 * GiB, logEntry({ sequenceNumber: 5n, tail: 3 * GiB }))
+    const counted = new CountingDevice(file)
+    const start = performance.now()
+    expect((await VhdxDevice.open(counted)).log).toBe('replayed')
+    expect(counted.bytesRead).toBeLessThan(4 * MiB)
+    expect(performance.now() - start).toBeLessThan(30_000)
+  })
 
   test('what a log holds is read from it when it is needed', async () => {
     const image = base.copy()
