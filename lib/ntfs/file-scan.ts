@@ -1,6 +1,5 @@
 /** Every name of a volume by one pass over $MFT. spec-notes/ntfs.md, Scan of $MFT. */
 import type { Finding } from '../finding.ts'
-import { FileAttribute } from '../volume/entry.ts'
 import { isDamage } from './damage.ts'
 import type { EntryReader, OpenedFile } from './entry-reader.ts'
 import { isShortName } from './file-name.ts'
@@ -9,7 +8,7 @@ import type { FileTree } from './file-tree.ts'
 import { FindingTally } from './finding-tally.ts'
 import { type Folder, Folders } from './folders.ts'
 import { SystemRecord } from './format.ts'
-import type { NtfsEntry } from './ntfs-entry.ts'
+import { isDirectory, type NtfsEntry } from './ntfs-entry.ts'
 import { type MftPiece, nextInUse, recordsInUse } from './record-scan.ts'
 
 /** Names that may wait for the record of their directory; with more, those are read out of turn. About 25 MiB. */
@@ -89,7 +88,7 @@ export class FileScan {
       const number = piece.first + at / recordSize
       if (!summary.begin(records, at, number)) continue
       summary.add(records, at)
-      if (summary.isPartial) this.#partial.push(number)
+      if (this.#reader.isToBeOpened) this.#partial.push(number)
       else this.#addNames()
     }
   }
@@ -175,7 +174,7 @@ export class FileScan {
         const number = piece.first + at / mft.geometry.recordSize
         if (!wanted.has(number) || !summary.begin(records, at, number)) continue
         summary.add(records, at)
-        if (summary.isPartial) partial.push(number)
+        if (this.#reader.isToBeOpened) partial.push(number)
         else this.#addDirectory()
       }
     }
@@ -228,5 +227,3 @@ export class FileScan {
     }
   }
 }
-
-const isDirectory = ({ attributes }: NtfsEntry) => (attributes & FileAttribute.directory) !== 0

@@ -75,3 +75,6 @@ export class NtfsEntry implements Entry {
     return this.#times[this.#timesAt + index] || undefined
   }
 }
+
+/** Whether it has an index: links to directories have one too, which is empty. */
+export const isDirectory = ({ attributes }: NtfsEntry) => (attributes & FileAttribute.directory) !== 0

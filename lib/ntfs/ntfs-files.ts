@@ -1,6 +1,6 @@
 /** The files of an NTFS volume. spec-notes/ntfs.md, Files. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { NotFoundError } from '../errors.ts'
+import { FormatError, NotFoundError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Entry } from '../volume/entry.ts'
 import type { EntryDetails, Files, FilesOptions, ListOptions, OpenStreamOptions } from '../volume/files.ts'
@@ -15,12 +15,16 @@ import { FileScan } from './file-scan.ts'
 import type { FileTree } from './file-tree.ts'
 import { SystemRecord } from './format.ts'
 import type { Mft } from './mft.ts'
-import type { NtfsEntry } from './ntfs-entry.ts'
+import { isDirectory, type NtfsEntry } from './ntfs-entry.ts'
 import { NtfsFile } from './ntfs-file.ts'
 import { SecurityStore } from './security-store.ts'
 
 /** Entries that are read and handed on together. */
 const BATCH = 1024
+
+/** Of as many records one is walked to rather than all of them read; and how many at most. */
+const RECORDS_PER_WALKED = 64
+const MOST_WALKED = 4096
 
 /** Open one with `NtfsVolume.openFiles`. */
 export class NtfsFiles implements Files {
@@ -56,14 +60,15 @@ export class NtfsFiles implements Files {
   }
 
   async *scan(directory?: Entry, options: ListOptions = {}): AsyncGenerator<readonly NtfsEntry[], void> {
-    const { record, isSystem } = (directory as NtfsEntry | undefined) ?? { record: SystemRecord.root, isSystem: false }
-    const system = options.system === true || isSystem
-    const scan = new FileScan(
-      this.#tree,
-      this.#reader,
-      { listed: record, system, signal: options.signal },
-      this.findings,
-    )
+    const listed = (directory as NtfsEntry | undefined) ?? (await this.#reader.root())
+    const little = await this.#walkLittle(listed, options)
+    if (little !== undefined) {
+      if (little.length > 0) yield little
+      return
+    }
+    const system = options.system === true || listed.isSystem
+    const scanOptions = { listed: listed.record, system, signal: options.signal }
+    const scan = new FileScan(this.#tree, this.#reader, scanOptions, this.findings)
     for await (const batch of scan.batches()) if (batch.length > 0) yield batch
   }
 
@@ -100,6 +105,35 @@ export class NtfsFiles implements Files {
       if (!isDamage(error)) throw error
       this.findings.push({ code: 'NTFS_DAMAGED_FILE', message: `$Secure cannot be read: ${error.message}` })
       return undefined
+    }
+  }
+
+  /**
+   * Everything below `directory` by way of its indexes. Undefined where a pass over $MFT is better: when there is a lot, or
+   * damage, which has names that no index tells.
+   */
+  async #walkLittle(directory: NtfsEntry, options: ListOptions): Promise<NtfsEntry[] | undefined> {
+    if (directory.record === SystemRecord.root) return undefined
+    const most = Math.min(MOST_WALKED, this.#mft.recordCount / RECORDS_PER_WALKED)
+    const told = this.findings.length
+    const found: NtfsEntry[] = []
+    try {
+      const open = [directory]
+      for (let next = open.pop(); next !== undefined; next = open.pop()) {
+        for await (const batch of this.#batches(next, options)) {
+          found.push(...batch)
+          open.push(...batch.filter(isDirectory))
+          if (found.length > most) return undefined
+          if (found.some(({ error }) => error instanceof FormatError)) return undefined
+        }
+      }
+      return this.findings.length === told ? found : undefined
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      return undefined
+    } finally {
+      // The pass tells of it again.
+      this.findings.length = told
     }
   }
 

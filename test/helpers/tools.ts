@@ -37,6 +37,7 @@ const PACKAGES = {
   'ntfs-3g': 'ntfs-3g',
   ntfsclone: 'ntfs-3g',
   ntfsinfo: 'ntfs-3g',
+  ntfssecaudit: 'ntfs-3g',
   'partclone.ntfs': 'partclone',
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',

@@ -1,11 +1,10 @@
 /** Files by name: what independent tools found in real volumes is found here, to the byte. */
-import { createHash } from 'node:crypto'
 import { expect } from 'vitest'
-import type { BlockDevice } from '../../lib/device/block-device.ts'
 import { FileDevice } from '../../lib/device/file-device.ts'
 import { SliceDevice } from '../../lib/device/slice-device.ts'
 import { NtfsVolume } from '../../lib/ntfs/ntfs-volume.ts'
 import { isOrphan, testEachImage } from '../helpers/corpus.ts'
+import { sha256 } from './listing.ts'
 
 testEachImage('ntfs', async image => {
   await using disk = await FileDevice.open(await image.unpack())
@@ -27,14 +26,3 @@ testEachImage('ntfs', async image => {
     expect(found.findings).toEqual([])
   }
 })
-
-async function sha256(content: BlockDevice): Promise<string> {
-  const hash = createHash('sha256')
-  const piece = Buffer.alloc(1024 ** 2)
-  for (let at = 0; at < content.size; at += piece.length) {
-    const part = piece.subarray(0, Math.min(piece.length, content.size - at))
-    await content.read(at, part)
-    hash.update(part)
-  }
-  return hash.digest('hex')
-}
