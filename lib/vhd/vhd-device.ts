@@ -1,14 +1,11 @@
 /** The disk in a VHD file. */
-import { KiB } from '../binary/size.ts'
 import { BlockDevice } from '../device/block-device.ts'
-import { CachedDevice } from '../device/cached-device.ts'
 import { endOf, intersect, mergeTouching, type Range } from '../device/ranges.ts'
-import { formatError, hex, ReadOnlyError, UnsupportedError } from '../errors.ts'
+import { formatError, ReadOnlyError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { Bat } from './bat.ts'
+import { DataBlocks } from './data-blocks.ts'
 import { creatorOf, dateOf } from './footer.ts'
-import { BAT_ENTRY_SIZE, dynamicHeader, footer, SECTOR_SIZE, type VhdType } from './format.ts'
-import { bitmapLength, sectorRuns } from './layout.ts'
+import { footer, type VhdType } from './format.ts'
 import type { VhdParent } from './parent-locator.ts'
 import { readVhdStructures, type VhdStructures } from './structures.ts'
 
@@ -41,7 +38,7 @@ export class VhdDevice extends BlockDevice {
   /** What is not as it should be and did no harm. */
   readonly findings: readonly Finding[]
   readonly #file: BlockDevice
-  readonly #blocks: Blocks | undefined
+  readonly #blocks: DataBlocks | undefined
   readonly #parent: BlockDevice | undefined
 
   private constructor(file: BlockDevice, structures: VhdStructures, parent: BlockDevice | undefined) {
@@ -49,7 +46,7 @@ export class VhdDevice extends BlockDevice {
     const { type, footer, dynamic, findings } = structures
     this.#file = file
     this.#parent = parent
-    this.#blocks = dynamic && new Blocks(file, structures, dynamic)
+    this.#blocks = dynamic && new DataBlocks(file, structures, dynamic)
     this.type = type
     this.size = footer.currentSize
     this.uniqueId = footer.uniqueId
@@ -103,7 +100,7 @@ export class VhdDevice extends BlockDevice {
     )
   }
 
-  async *#dataIn(within: Range, { bat, blockSize }: Blocks): AsyncIterable<Range> {
+  async *#dataIn(within: Range, { bat, blockSize }: DataBlocks): AsyncIterable<Range> {
     const [first, end] = [Math.floor(within.offset / blockSize), Math.ceil(endOf(within) / blockSize)]
     for await (const { block, count, present } of bat.runs(first, end)) {
       const range = intersect({ offset: block * blockSize, length: count * blockSize }, within)
@@ -138,84 +135,3 @@ const otherSize = (size: number, parentSize: number, end: number) =>
     actual: `${size}`,
     advice: 'One of them was resized, and what the child has fits no other parent: look for an unchanged copy',
   })
-
-/** Bytes of the disk, and where in the file they lie; undefined where they are not in it. */
-interface Piece extends Range {
-  readonly fileOffset: number | undefined
-}
-
-/** The blocks of a dynamic or differencing image. */
-class Blocks {
-  readonly bat: Bat
-  readonly blockSize: number
-  readonly #bitmapLength: number
-  readonly #bitmaps: CachedDevice
-  /** Nothing of a block may lie on these. */
-  readonly #areas: readonly (Range & { readonly name: string })[]
-  readonly #end: number
-
-  constructor(file: BlockDevice, { end }: VhdStructures, dynamic: NonNullable<VhdStructures['dynamic']>) {
-    const { header, position, blockSize, blockCount } = dynamic
-    this.bat = new Bat(file, header.tableOffset, blockCount)
-    this.blockSize = blockSize
-    this.#bitmapLength = bitmapLength(blockSize)
-    this.#bitmaps = new CachedDevice(file, { chunkSize: 4 * KiB, capacity: 256 * KiB })
-    this.#end = end
-    this.#areas = [
-      { name: 'copy of the footer', offset: 0, length: footer.size },
-      { name: 'dynamic disk header', offset: position, length: dynamicHeader.size },
-      { name: 'block allocation table', offset: header.tableOffset, length: blockCount * BAT_ENTRY_SIZE },
-    ]
-  }
-
-  /**
-   * `range` in pieces, in order. `byBitmap`: sectors whose bit is not set are not in the file. Without a parent the
-   * bitmap has nothing to say: spec-notes/vhd.md, "Sector bitmaps".
-   */
-  async pieces(range: Range, byBitmap: boolean): Promise<Piece[]> {
-    const pieces: Piece[] = []
-    for (let offset = range.offset; offset < endOf(range); ) {
-      const block = Math.floor(offset / this.blockSize)
-      const within = offset - block * this.blockSize
-      const length = Math.min(this.blockSize - within, endOf(range) - offset)
-      const place = await this.#placeOf(block, within + length)
-      if (place === undefined) pieces.push({ offset, length, fileOffset: undefined })
-      else if (byBitmap) pieces.push(...(await this.#sectorPieces(place, block, { offset: within, length })))
-      else pieces.push({ offset, length, fileOffset: place + this.#bitmapLength + within })
-      offset += length
-    }
-    return pieces
-  }
-
-  /** Bytes `within` of `block`, which lies at byte `place` of the file, sector by sector. */
-  async #sectorPieces(place: number, block: number, within: Range): Promise<Piece[]> {
-    const [first, end] = [Math.floor(within.offset / SECTOR_SIZE), Math.ceil(endOf(within) / SECTOR_SIZE)]
-    const skipped = Math.floor(first / 8)
-    const bitmap = Buffer.alloc(Math.ceil(end / 8) - skipped)
-    await this.#bitmaps.read(place + skipped, bitmap)
-    return sectorRuns(bitmap, first - skipped * 8, end - skipped * 8).map(({ sector, count, present }) => {
-      const sectors = { offset: (sector + skipped * 8) * SECTOR_SIZE, length: count * SECTOR_SIZE }
-      const { offset, length } = intersect(sectors, within)!
-      const fileOffset = present ? place + this.#bitmapLength + offset : undefined
-      return { offset: block * this.blockSize + offset, length, fileOffset }
-    })
-  }
-
-  /** Where in the file `block` begins, of which the first `length` bytes are needed; undefined where it has no place. */
-  async #placeOf(block: number, length: number): Promise<number | undefined> {
-    const offset = await this.bat.placeOf(block)
-    if (offset === undefined) return undefined
-    const fail = (code: string, expected: string, actual: string) => {
-      const structure = `VHD BAT entry of block ${block}`
-      const advice = 'What this block holds is not sure: restore the file from a copy, or copy the other blocks out'
-      throw formatError(code, { structure, position: this.bat.positionOf(block), expected, actual, advice })
-    }
-    const place = { offset, length: this.#bitmapLength + length }
-    const area = this.#areas.find(area => intersect(area, place) !== undefined)
-    if (area !== undefined) fail('VHD_BAT_ON_STRUCTURE', 'in free space', `at byte ${hex(offset)}, in the ${area.name}`)
-    if (endOf(place) > this.#end) {
-      fail('VHD_BAT_BEYOND_END', `before byte ${hex(this.#end)}, where the blocks end`, `at byte ${hex(offset)}`)
-    }
-    return offset
-  }
-}
