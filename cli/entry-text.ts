@@ -52,9 +52,9 @@ export function entryLines(batch: readonly Listed[], options: LineOptions = {}):
   return batch.flatMap(listed => {
     const { entry, error = entry.error } = listed
     const hash = 'hash' in listed ? `${listed.hash ?? NO_HASH}  ` : ''
-    const name = printableName(path ? entry.path : entry.name || entry.path)
+    const name = printableName(path ? entry.path : entry.name)
     const problem = error === undefined ? '' : `  ! ${printableLine(error.message)} [${error.code}]`
-    const shown = `${hash}${name}${mark(entry, long)}${problem}`
+    const shown = `${hash}${name}${mark(entry, long, path)}${problem}`
     const time = shortFileTime(entry.modified).padEnd(TIME_WIDTH)
     return [
       line(attributeLetters(entry), String(entry.links), entry.size, time, shown),
@@ -67,7 +67,7 @@ export function entryLines(batch: readonly Listed[], options: LineOptions = {}):
 }
 
 /** What tells a directory and a link from a file. */
-function mark({ kind, target, path }: Entry, long: boolean): string {
-  if (kind === 'directory') return path === '/' ? '' : '/'
+function mark({ kind, target }: Entry, long: boolean, path: boolean): string {
+  if (kind === 'directory') return path ? '' : '/'
   return long && target !== undefined ? ` -> ${printableLine(target)}` : ''
 }

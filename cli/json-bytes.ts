@@ -47,7 +47,8 @@ export class JsonBytes {
     let left = value
     for (let at = this.#length + length - 1; at >= this.#length; at--) {
       const tenth = Math.floor(left / 10)
-      bytes[at] = DIGIT_0 + left - tenth * 10
+      // The difference first: with the digit zero added a number next to 2^53 would be rounded.
+      bytes[at] = DIGIT_0 + (left - tenth * 10)
       left = tenth
     }
     this.#length += length
