@@ -1,7 +1,7 @@
 /** The disk in a VHDX file. */
 import { BlockDevice, type ByteSource } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
-import { ReadOnlyError } from '../errors.ts'
+import { DiskImageError, ReadOnlyError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { stateOf } from './bat-entry.ts'
 import {
@@ -13,6 +13,7 @@ import {
   VIRTUAL_DISK_SIZE,
   virtualDiskSize,
 } from './format.ts'
+import { type Gathering, gather } from './gathering.ts'
 import type { Geometry } from './layout.ts'
 import { findItem, type Metadata, parentProblem } from './metadata.ts'
 import type { MetadataItem } from './metadata-table.ts'
@@ -122,13 +123,28 @@ export class VhdxDevice extends BlockDevice {
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
-    const extents = await this.#blocks.extents({ offset, length: target.length })
-    await Promise.all(
-      extents.map(extent => this.#readExtent(extent, target.subarray(extent.offset - offset, endOf(extent) - offset))),
-    )
+    const partOf = (range: Range) => target.subarray(range.offset - offset, endOf(range) - offset)
+    const gatherings = gather(await this.#blocks.extents({ offset, length: target.length }))
+    await Promise.all(gatherings.map(gathering => this.#readGathering(gathering, partOf)))
   }
 
-  async #readExtent({ source, place }: Extent, target: Buffer): Promise<void> {
+  async #readGathering(gathering: Gathering, partOf: (range: Range) => Buffer): Promise<void> {
+    const { source, place, offset, length, extents } = gathering
+    if (extents.length > 1) {
+      const content = Buffer.allocUnsafe(length)
+      try {
+        await this.#readFrom(source, place, content)
+        for (const extent of extents) content.copy(partOf(extent), 0, extent.offset - offset, endOf(extent) - offset)
+        return
+      } catch (error) {
+        // What cannot be read may be what nobody asked for.
+        if (!(error instanceof DiskImageError)) throw error
+      }
+    }
+    for (const extent of extents) await this.#readFrom(source, extent.place, partOf(extent))
+  }
+
+  async #readFrom(source: Extent['source'], place: number, target: Buffer): Promise<void> {
     if (source === 'file') return this.#content.read(place, target)
     const length = source === 'parent' ? Math.max(0, Math.min(target.length, this.#parent!.size - place)) : 0
     if (length > 0) await this.#parent!.read(place, target.subarray(0, length))

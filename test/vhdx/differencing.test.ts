@@ -7,11 +7,14 @@ import { GiB, KiB, MiB } from '../../lib/binary/size.ts'
 import { FileDevice } from '../../lib/device/file-device.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { endOf, type Range } from '../../lib/device/ranges.ts'
+import { DiskImageError } from '../../lib/errors.ts'
 import { mapBlocks } from '../../lib/vhdx/block-map.ts'
 import { checkVhdx } from '../../lib/vhdx/check.ts'
 import { readVhdxIdentity } from '../../lib/vhdx/identity.ts'
 import { VhdxDevice } from '../../lib/vhdx/vhdx-device.ts'
 import { collect } from '../helpers/collect.ts'
+import { CountingDevice } from '../helpers/counting-device.ts'
+import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { pathOf } from '../helpers/run.ts'
 import { run, testWith } from '../helpers/tools.ts'
@@ -161,6 +164,60 @@ test('any chain of three, as a slow model has it', async () => {
       expect((await dataOf(disk)).equals(expected)).toBe(true)
     }),
     { numRuns: 40 },
+  )
+})
+
+describe('sectors that are here and there by turns', () => {
+  const every = (step: number): LayerBlock => ({
+    state: 7,
+    written: Array.from({ length: MiB / step }, (_, n) => range(n * step, step / 2)),
+  })
+
+  test('are few requests, of file and parent', async () => {
+    const layers = [base, { ...child, blocks: new Map([[0, every(1024)]]) }]
+    const { files } = await openChain(layers)
+    const [parent, file] = files.map(file => new CountingDevice(file))
+    const disk = await VhdxDevice.open(file!, { parent: await VhdxDevice.open(parent!) })
+    await disk.read(0, Buffer.alloc(512))
+    const before = file!.reads.length + parent!.reads.length
+    const target = Buffer.alloc(MiB)
+    await disk.read(0, target)
+    expect(file!.reads.length + parent!.reads.length - before).toBeLessThan(8)
+    expect(target.equals(modelOf(layers).subarray(0, MiB))).toBe(true)
+  })
+
+  test('a bad sector between them that nobody asks for stops nothing', async () => {
+    const { files } = await openChain([base, { ...child, blocks: new Map([[0, every(1024)]]) }])
+    // Block 0 of the child lies at MiB 4; its second sector is the parent's.
+    const file = new FaultyDevice(files[1]!, { unreadable: [range(4 * MiB + 512, 512)] })
+    const disk = await VhdxDevice.open(file, { parent: await VhdxDevice.open(files[0]!) })
+    await disk.read(0, Buffer.alloc(MiB))
+    const bad = new FaultyDevice(files[1]!, { unreadable: [range(4 * MiB + 1024, 512)] })
+    const damaged = await VhdxDevice.open(bad, { parent: await VhdxDevice.open(files[0]!) })
+    await expect(damaged.read(0, Buffer.alloc(MiB))).rejects.toMatchObject({ code: 'READ_ERROR' })
+  })
+})
+
+test('whatever the tables of a child say: its bytes or an error of ours', async () => {
+  const { files } = await openChain([base, child])
+  const parent = await VhdxDevice.open(files[0]!)
+  const entry = fc.oneof(
+    fc.tuple(fc.nat(7), fc.nat(12)).map(([state, mebibyte]) => BigInt(state + mebibyte * MiB)),
+    fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+  )
+  const index = fc.constantFrom(0, 1, 2, 6, 7, 4096)
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(index, entry), { minLength: 1, maxLength: 4 }), async entries => {
+      const file = new MemoryDevice(Buffer.from(files[1]!.content))
+      for (const [index, value] of entries) file.content.writeBigUInt64LE(value, 3 * MiB + index * 8)
+      const disk = await VhdxDevice.open(file, { parent })
+      for (let offset = 0; offset < disk.size; offset += MiB) {
+        await disk.read(offset, Buffer.alloc(MiB)).catch(error => expect(error).toBeInstanceOf(DiskImageError))
+      }
+      await collect(disk.dataRanges())
+      await checkVhdx(file)
+    }),
+    { numRuns: 60 },
   )
 })
 
