@@ -20,7 +20,7 @@ export const footer = struct('VHD footer', 512, {
   creatorApplication: bytes(4),
   creatorVersion: u32be,
   creatorHostOs: bytes(4),
-  originalSize: u64be,
+  originalSize: big64be,
   currentSize: u64be,
   cylinders: u16be,
   heads: u8,
@@ -56,7 +56,8 @@ export const parentLocator = struct('VHD parent locator', 24, {
   dataSpace: u32be,
   dataLength: u32be,
   reserved: reserved(4),
-  dataOffset: u64be,
+  /** Byte of the file; nonsense in a locator is no reason to refuse the image. */
+  dataOffset: big64be,
 })
 export type ParentLocatorEntry = Infer<typeof parentLocator>
 

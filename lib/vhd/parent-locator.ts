@@ -1,6 +1,6 @@
 /** What a differencing image says of its parent, spec-notes/vhd.md, "Parent locators". */
 import type { ByteSource } from '../device/block-device.ts'
-import { endOf, type Range } from '../device/ranges.ts'
+import type { Range } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { FoundHeader } from './dynamic-header.ts'
@@ -58,9 +58,9 @@ export async function readParent(
 }
 
 /** What is behind the end is no path, and neither is what no path is as long as. */
-function placeOf(file: ByteSource, { dataOffset: offset, dataLength: length }: ParentLocatorEntry): Range | undefined {
-  const range = { offset, length }
-  return length <= MAX_LOCATOR_LENGTH && endOf(range) <= file.size ? range : undefined
+function placeOf(file: ByteSource, { dataOffset, dataLength: length }: ParentLocatorEntry): Range | undefined {
+  if (length > MAX_LOCATOR_LENGTH || dataOffset > BigInt(file.size - length)) return undefined
+  return { offset: Number(dataOffset), length }
 }
 
 function codeOf({ platformCode }: ParentLocatorEntry): string {
@@ -85,5 +85,5 @@ function fileUrlPath(bytes: Buffer): string | undefined {
 const lost = (index: number, position: number, { dataOffset, dataLength }: ParentLocatorEntry): Finding => ({
   code: 'VHD_PARENT_LOCATOR',
   message: `parent locator ${index} at byte ${hex(position)} leads to ${dataLength} bytes at byte ${hex(dataOffset)}, where no path is: it was passed over`,
-  details: { position, offset: dataOffset, length: dataLength },
+  details: { position, offset: hex(dataOffset), length: dataLength },
 })

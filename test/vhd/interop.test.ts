@@ -30,7 +30,7 @@ const PARENT = makeDynamic({
   blocks: { 2: { content: pattern(BLOCK, 5) }, 4: { content: shortBlock }, 0: { content: pattern(BLOCK) } },
 })
 
-const qemu = { creatorApplication: Buffer.from('qem2'), currentSize: SIZE, originalSize: SIZE } as const
+const qemu = { creatorApplication: Buffer.from('qem2') } as const
 
 for (const [subformat, force] of [
   ['fixed', 'on'],

@@ -65,7 +65,7 @@ export function makeFooter(size: number, diskType: number, changes: Partial<Foot
     creatorApplication: Buffer.from('test'),
     creatorVersion: 0x1_0002,
     creatorHostOs: Buffer.from('Wi2k'),
-    originalSize: size,
+    originalSize: BigInt(size),
     currentSize: size,
     cylinders: 65_535,
     heads: 16,
@@ -102,10 +102,10 @@ export function makeDynamic(plan: VhdPlan): Buffer {
       platformCode: Buffer.from(code).readUInt32BE(0),
       dataSpace: 512,
       dataLength: data.length,
-      dataOffset: put(data),
+      dataOffset: BigInt(put(data)),
     }
   })
-  const none = { platformCode: 0, dataSpace: 0, dataLength: 0, dataOffset: 0 }
+  const none = { platformCode: 0, dataSpace: 0, dataLength: 0, dataOffset: 0n }
   const parentName = Buffer.alloc(512)
   Buffer.from(parent?.name ?? '', 'utf16le')
     .swap16()

@@ -132,8 +132,9 @@ describe('what an image says of itself', () => {
       [file.length, 2],
       [512, 65_537],
       [2 ** 50, 20],
+      [2n ** 64n - 1n, 20],
     ] as const) {
-      const lost = { platformCode: 0x57327275, dataSpace: 512, dataLength, dataOffset }
+      const lost = { platformCode: 0x57327275, dataSpace: 512, dataLength, dataOffset: BigInt(dataOffset) }
       const parentLocators = [lost, ...header.parentLocators.slice(1)]
       const changed = makeDynamic({
         size: 4096,

@@ -96,7 +96,7 @@ function footerOf(diskType: number, size: number, dataOffset: bigint, id = ID): 
     creatorApplication: Buffer.from('fuzz'),
     creatorVersion: 0x10000,
     creatorHostOs: Buffer.from('Wi2k'),
-    originalSize: size,
+    originalSize: BigInt(size),
     currentSize: size,
     cylinders: 1,
     heads: 4,
@@ -111,8 +111,8 @@ function footerOf(diskType: number, size: number, dataOffset: bigint, id = ID): 
 }
 
 function headerOf(pathLength: number): Buffer {
-  const none = { platformCode: 0, dataSpace: 0, dataLength: 0, dataOffset: 0 }
-  const locator = { platformCode: W2RU, dataSpace: SECTOR_SIZE, dataLength: pathLength, dataOffset: LOCATOR_AT }
+  const none = { platformCode: 0, dataSpace: 0, dataLength: 0, dataOffset: 0n }
+  const locator = { platformCode: W2RU, dataSpace: SECTOR_SIZE, dataLength: pathLength, dataOffset: BigInt(LOCATOR_AT) }
   const header = dynamicHeader.toBuffer({
     dataOffset: NOWHERE,
     tableOffset: BAT_AT,
