@@ -11,8 +11,8 @@ import { SystemRecord } from './format.ts'
 import { isDirectory, type NtfsEntry } from './ntfs-entry.ts'
 import { type MftPiece, nextInUse, recordsInUse } from './record-scan.ts'
 
-/** Names that may wait for the record of their directory; with more, those are read out of turn. About 25 MiB. */
-const MAX_WAITING = 2 ** 16
+/** Entries that wait take about 25 MiB then. */
+const MOST_WAITING = 2 ** 16
 /** Files of several records that are put together at the same time. */
 const CONCURRENCY = 8
 
@@ -23,6 +23,8 @@ export interface ScanOptions {
   /** Whether files of NTFS itself are. */
   readonly system: boolean
   readonly signal: AbortSignal | undefined
+  /** Names that may wait for the record of their directory; with more, those are read out of turn. */
+  readonly mostWaiting?: number
 }
 
 /** One scan. Memory goes with the number of directories, not of files. */
@@ -30,6 +32,7 @@ export class FileScan {
   readonly #tree: FileTree
   readonly #reader: EntryReader
   readonly #options: ScanOptions
+  readonly #mostWaiting: number
   readonly #findings: Finding[]
   readonly #folders: Folders
   readonly #tally = new FindingTally()
@@ -44,6 +47,7 @@ export class FileScan {
     this.#tree = tree
     this.#reader = reader
     this.#options = options
+    this.#mostWaiting = options.mostWaiting ?? MOST_WAITING
     this.#findings = findings
     this.#folders = new Folders(
       options.listed,
@@ -56,7 +60,7 @@ export class FileScan {
     for await (const piece of this.#tree.mft.pieces(this.#options.signal)) {
       this.#scan(piece)
       await this.#putTogether()
-      if (this.#folders.waitingCount > MAX_WAITING) await this.#readAwaited()
+      if (this.#folders.waitingCount > this.#mostWaiting) await this.#readAwaited()
       yield this.#takeBatch()
     }
     if (this.#damaged.size > 0) {
@@ -160,7 +164,7 @@ export class FileScan {
       for (const record of unread) read.add(record)
       await this.#readDirectories(unread.sort((a, b) => a - b))
     }
-    if (this.#folders.waitingCount > MAX_WAITING / 2) this.#folders.abandon()
+    if (this.#folders.waitingCount > this.#mostWaiting / 2) this.#folders.abandon()
   }
 
   async #readDirectories(numbers: readonly number[]): Promise<void> {

@@ -152,7 +152,8 @@ export class NtfsFiles implements Files {
       }
       throw error
     }
-    const message = `there is no '${name}' in ${directory.path}`
+    const where = directory.kind === 'link' ? `, a link to ${directory.target}, which is not followed` : ''
+    const message = `there is no '${name}' in ${directory.path}${where}`
     throw new NotFoundError('NO_SUCH_FILE', message, { name, directory: directory.path })
   }
 
