@@ -1,6 +1,7 @@
 /** Which volume of an image is meant: the one that was asked for, the one with Windows, or the largest. */
 import { formatSize } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
+import { ReadAheadDevice } from '../device/read-ahead-device.ts'
 import { SliceDevice } from '../device/slice-device.ts'
 import { DiskImageError, FormatError, NotFoundError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
@@ -85,7 +86,8 @@ async function chooseByContent(known: KnownDisk, partitions: readonly Partition[
 
 async function tryVolume(known: KnownDisk, partition: Partition): Promise<ReadableVolume | UnreadableVolume> {
   const leftOut = known.leftOut.filter(file => file.partition === partition.number)
-  const device = new SliceDevice(known.disk, { offset: partition.offset, length: partition.size })
+  const slice = new SliceDevice(known.disk, { offset: partition.offset, length: partition.size })
+  const device = new ReadAheadDevice(slice)
   try {
     const volume = await openVolume(device, partition.typeId)
     return { partition, volume, files: await volume.openFiles({ leftOut }) }

@@ -19,8 +19,16 @@ import type { TargetNames } from './target-names.ts'
 import { unixTimes } from './unix-time.ts'
 import { type SmallFile, type SystemFailure, WriterThread } from './writer-thread.ts'
 
+interface Opened {
+  readonly item: Item
+  readonly content: BlockDevice
+}
+
 /** Files up to here are read whole and written by a thread. */
 const SMALL = MiB
+/** Files that are opened together, and how often at a time: many, so that their records lie close to each other. */
+const GROUP_COUNT = 4096
+const GROUPS = 2
 /** The most that a batch has of bytes and of files. */
 const BATCH_SIZE = 4 * MiB
 const BATCH_COUNT = 256
@@ -71,8 +79,9 @@ export class FileCopier implements AsyncDisposable {
   /** Copies the items in their order, as far as many at a time have one. What is wrong with one is told, and the rest goes on. */
   async copy(items: readonly Item[]): Promise<void> {
     const small = items.filter(({ size }) => size <= SMALL)
-    for await (const late of mapInOrder(batchesOf(small), BATCHES, (batch, slot) => this.#copyBatch(batch, slot))) {
-      for (const item of late) await this.#copyLarge(item)
+    for await (const opened of mapInOrder(groupsOf(small), GROUPS, group => this.#openAll(group))) {
+      const batches = batchesOf(opened)
+      for await (const _ of mapInOrder(batches, BATCHES, (batch, slot) => this.#copyBatch(batch, slot)));
     }
     const large = items.filter(({ size }) => size > SMALL)
     for await (const _ of mapInOrder(large, LARGE_FILES, item => this.#copyLarge(item)));
@@ -145,35 +154,52 @@ export class FileCopier implements AsyncDisposable {
     return isPossible
   }
 
-  /** Gives back those that turned out not to be small. */
-  async #copyBatch(batch: readonly Item[], slot: number): Promise<Item[]> {
+  /** In the order of the records, which is not that of the contents; given back in the order of the contents. */
+  async #openAll(group: readonly Item[]): Promise<Opened[]> {
+    const contents = new Map<Item, BlockDevice>()
+    const inOrder = group.toSorted((a, b) => (a.entry.record ?? 0) - (b.entry.record ?? 0))
+    for (let i = 0; i < inOrder.length; i += BATCH_COUNT) {
+      this.#options.signal?.throwIfAborted()
+      const opening = inOrder.slice(i, i + BATCH_COUNT).map(async item => {
+        try {
+          contents.set(item, await this.#open(item))
+        } catch (error) {
+          this.failed(item.path, error)
+        }
+      })
+      await Promise.all(opening)
+    }
+    return group.flatMap(item => {
+      const content = contents.get(item)
+      return content === undefined ? [] : [{ item, content }]
+    })
+  }
+
+  async #copyBatch(batch: readonly Opened[], slot: number): Promise<void> {
     this.#options.signal?.throwIfAborted()
     this.#memories[slot] ??= new SharedArrayBuffer(BATCH_SIZE)
     const memory = this.#memories[slot]
-    const late: Item[] = []
     let end = 0
     const read = await Promise.all(
-      batch.map(async item => {
+      batch.map(async ({ item, content }) => {
         const offset = end
         end += item.size
+        // Its entry says something else: as large ones, which go by their content.
+        if (content.size !== item.size) {
+          await this.#copyLarge(item)
+          return undefined
+        }
         try {
           await this.#folder.ensure(item.folder)
-          const content = await this.#open(item)
-          if (content.size !== item.size) {
-            late.push(item)
-            return undefined
-          }
           await content.read(0, Buffer.from(memory, offset, item.size))
-          return { item, offset }
+          return this.#smallFile(item, item.place, offset)
         } catch (error) {
           this.failed(item.path, error)
           return undefined
         }
       }),
     )
-    let left = read
-      .filter(ready => ready !== undefined)
-      .map(({ item, offset }) => this.#smallFile(item, item.place, offset))
+    let left = read.filter(file => file !== undefined)
     while (left.length > 0) {
       const failures = await this.#thread(slot).write(
         memory,
@@ -191,7 +217,6 @@ export class FileCopier implements AsyncDisposable {
       }
       left = again
     }
-    return late
   }
 
   #thread(slot: number): WriterThread {
@@ -303,10 +328,14 @@ const isConflict = (error: unknown) => error instanceof RefusedError && error.co
 const asError = ({ code, message, syscall }: SystemFailure, path: string) =>
   storageError(Object.assign(new Error(message), { code, syscall }), { verb: 'write', path })
 
+function* groupsOf(items: readonly Item[]): Generator<readonly Item[]> {
+  for (let i = 0; i < items.length; i += GROUP_COUNT) yield items.slice(i, i + GROUP_COUNT)
+}
+
 /** Items that fit one memory and are not too many, in their order. */
-function* batchesOf(items: readonly Item[]): Generator<readonly Item[]> {
+function* batchesOf(items: readonly Opened[]): Generator<readonly Opened[]> {
   let [first, size] = [0, 0]
-  for (const [i, item] of items.entries()) {
+  for (const [i, { item }] of items.entries()) {
     if (size + item.size > BATCH_SIZE || i - first === BATCH_COUNT) {
       yield items.slice(first, i)
       ;[first, size] = [i, 0]
