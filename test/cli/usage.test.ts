@@ -1,10 +1,11 @@
 /** What is wrong with a command line is said in one line, and ends with exit code 2. */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { main } from '../../cli/main.ts'
 import { vhdx, vhdxJson } from '../helpers/cli.ts'
-import { type Scratch, scratch } from '../helpers/folders.ts'
+import { repository, type Scratch, scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 
 const MiB = 1024 ** 2
@@ -104,4 +105,23 @@ test('vhdx help COMMAND is vhdx COMMAND --help', async () => {
   expect(help).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('vhdx capture <source> <target>') })
   expect(await inFolder('capture', '--help')).toEqual(help)
   expect(await inFolder('help')).toEqual(await inFolder('--help'))
+})
+
+test('every help page fits 80 columns', async () => {
+  const commands = readdirSync(join(repository, 'cli/commands')).map(file => file.replace('.ts', ''))
+  const log = vi.spyOn(console, 'log').mockReturnValue()
+  const columns = process.stdout.columns
+  process.stdout.columns = 80
+  try {
+    for (const args of [[], ...commands.map(name => [name])]) {
+      log.mockClear()
+      expect(await main([...args, '--help'])).toBe(0)
+      const page = log.mock.calls.join('\n')
+      expect(page).toContain(['vhdx', ...args].join(' '))
+      expect(page.split('\n').filter(line => line.length > 80)).toEqual([])
+    }
+  } finally {
+    process.stdout.columns = columns
+    log.mockRestore()
+  }
 })
