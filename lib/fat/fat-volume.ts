@@ -30,6 +30,7 @@ export class FatVolume implements Volume {
   readonly #device: BlockDevice
   readonly #boot: FatBootSector
   readonly #table: AllocationTable
+  readonly #suspicion: FormatError | undefined
 
   private constructor(
     device: BlockDevice,
@@ -37,11 +38,13 @@ export class FatVolume implements Volume {
     table: AllocationTable,
     state: number,
     root: RootDirectory,
+    suspicion: FormatError | undefined,
   ) {
     const { width, clusterSize, sectorSize } = boot.layout
     this.#device = device
     this.#boot = boot
     this.#table = table
+    this.#suspicion = suspicion
     this.fileSystem = `FAT${width}`
     this.label = labelText(root.label) ?? labelText(boot.label)
     this.clusterSize = clusterSize
@@ -49,6 +52,7 @@ export class FatVolume implements Volume {
     const isDirty = boot.isMounted || (state & CLEAN[width]) !== CLEAN[width]
     this.hazards = isDirty ? [dirty(`FAT${width}`)] : []
     this.findings = [
+      ...(suspicion === undefined ? [] : [misleadingBoot(suspicion)]),
       ...((state & NO_ERRORS[width]) === NO_ERRORS[width] ? [] : [diskErrors]),
       ...(root.problem === undefined ? [] : [brokenRoot(root.problem)]),
       ...(isOversized(boot.layout) ? [oversizedFat(boot.layout)] : []),
@@ -56,25 +60,27 @@ export class FatVolume implements Volume {
   }
 
   /**
-   * Opens the FAT volume on `device`. Throws FormatError: FAT_BOOT_SECTOR_BAD, FAT_MEDIA_MISMATCH where a copy of the
-   * FAT does not begin as one, FAT_BACKUP_DIFFERS and FAT_CLUSTERS_MISPLACED where the boot sector must be wrong about
-   * the places of things, because then everything else would be.
+   * Opens the FAT volume on `device`. That the boot sector seems wrong about the places of things is a finding:
+   * FAT_MEDIA_MISMATCH where a copy of the FAT does not begin as one, FAT_BACKUP_DIFFERS, FAT_CLUSTERS_MISPLACED. Files may
+   * be right all the same, and who reads one sees what it is. Throws FormatError (NOT_FAT, FAT_BOOT_SECTOR_BAD).
    */
   static async open(device: BlockDevice): Promise<FatVolume> {
     const sector = Buffer.alloc(512)
     await device.read(0, sector.subarray(0, device.size))
     if (!isFat(sector)) throw new FormatError('NOT_FAT', 'the first sector is not the boot sector of a FAT volume')
     const boot = readBootSector(sector, device.size)
-    await checkMedia(device, boot)
     const table = new AllocationTable(device, boot.layout)
     const root = await readRootDirectory(device, boot, table)
-    if (!(await agreesWithBackup(device, boot, sector)) && root.folders.length > 0) {
-      if (!(await hasRealFolder(device, boot.layout, root.folders))) throw misplacedClusters(boot.layout)
-    }
-    return new FatVolume(device, boot, table, await table.entry(1), root)
+    const suspicion =
+      (await mediaMismatch(device, boot)) ??
+      (await backupDifference(device, boot, sector)) ??
+      (await misplacement(device, boot, root))
+    return new FatVolume(device, boot, table, await table.entry(1), root, suspicion)
   }
 
+  /** Throws FormatError when the boot sector seems wrong about the places of things: then it is about used space too. */
   async usedSpace(options: UsedSpaceOptions = {}): Promise<UsedSpace> {
+    if (this.#suspicion !== undefined) throw this.#suspicion
     const { layout } = this.#boot
     const { clusterSize, clusterCount, dataOffset } = layout
     const count = await this.#table.count(options.signal)
@@ -125,35 +131,51 @@ async function readSector(device: BlockDevice, offset: number): Promise<Buffer> 
  * Every copy of the FAT begins with the media byte of the boot sector: a proof that they lie where it says. One whose
  * first sector cannot be read is passed over.
  */
-async function checkMedia(device: BlockDevice, { layout, media }: FatBootSector): Promise<void> {
+async function mediaMismatch(device: BlockDevice, { layout, media }: FatBootSector): Promise<FormatError | undefined> {
   for (const position of layout.fatOffsets) {
     const first = Buffer.alloc(1)
     if ((await tryRead(device, position, first)) !== undefined || first[0] === media) continue
     const expected = `${hex(media)} as in the boot sector`
     const actual = hex(first[0]!)
-    throw formatError('FAT_MEDIA_MISMATCH', { structure: 'FAT', field: 'media', position, expected, actual })
+    return formatError('FAT_MEDIA_MISMATCH', { structure: 'FAT', field: 'media', position, expected, actual })
   }
+  return undefined
 }
 
-/**
- * Whether FAT32's backup boot sector puts everything in the same places. False when there is none to ask.
- * Throws FormatError (FAT_BACKUP_DIFFERS) when it says otherwise: with one of the two most clusters would be misplaced.
- */
-async function agreesWithBackup(device: BlockDevice, boot: FatBootSector, sector: Buffer): Promise<boolean> {
+/** FAT32's backup boot sector; undefined when there is none. */
+async function readBackup(device: BlockDevice, boot: FatBootSector): Promise<Buffer | undefined> {
   const offset = boot.fat32?.backupOffset
-  if (offset === undefined) return false
-  const backup = await readSector(device, offset)
-  if (!isFat(backup)) return false
-  for (const [start, end] of PLACES) {
-    if (sector.subarray(start, end).equals(backup.subarray(start, end))) continue
-    throw formatError('FAT_BACKUP_DIFFERS', {
-      structure: 'FAT boot sector',
-      position: start,
-      expected: `${hexBytes(backup.subarray(start, end))} as in its backup at byte ${hex(offset)}`,
-      actual: hexBytes(sector.subarray(start, end)),
-    })
-  }
-  return true
+  const backup = offset === undefined ? undefined : await readSector(device, offset)
+  return backup !== undefined && isFat(backup) ? backup : undefined
+}
+
+/** Where the backup boot sector puts things in other places: with one of the two most clusters would be misplaced. */
+async function backupDifference(
+  device: BlockDevice,
+  boot: FatBootSector,
+  sector: Buffer,
+): Promise<FormatError | undefined> {
+  const backup = await readBackup(device, boot)
+  const place = PLACES.find(
+    ([start, end]) => backup?.subarray(start, end).equals(sector.subarray(start, end)) === false,
+  )
+  if (place === undefined) return undefined
+  return formatError('FAT_BACKUP_DIFFERS', {
+    structure: 'FAT boot sector',
+    position: place[0],
+    expected: `${hexBytes(backup!.subarray(...place))} as in its backup at byte ${hex(boot.fat32!.backupOffset!)}`,
+    actual: hexBytes(sector.subarray(...place)),
+  })
+}
+
+/** Where no backup speaks for the boot sector, at least one folder of the root directory has to be where it says. */
+async function misplacement(
+  device: BlockDevice,
+  boot: FatBootSector,
+  { folders }: RootDirectory,
+): Promise<FormatError | undefined> {
+  if (folders.length === 0 || (await readBackup(device, boot)) !== undefined) return undefined
+  return (await hasRealFolder(device, boot.layout, folders)) ? undefined : misplacedClusters(boot.layout)
 }
 
 /** Bytes of a FAT32 boot sector on which the place of every cluster depends: sectors, clusters, FATs; FAT size and live FAT. */
@@ -172,6 +194,12 @@ const misplacedClusters = ({ clusterSize, dataOffset }: FatLayout): FormatError 
     expected: 'one by which the folders of the root directory are found',
     actual: `one by which none is (clusters of ${clusterSize} bytes from byte ${hex(dataOffset)})`,
   })
+
+const misleadingBoot = ({ code, message, details }: FormatError): Finding => ({
+  code,
+  message: `${message}. Files may be read from the wrong places`,
+  details,
+})
 
 const dirty = (fileSystem: string): Finding => ({
   code: 'FAT_DIRTY',

@@ -29,6 +29,13 @@ async function makeVolume(folder: Scratch, size: number, args: readonly string[]
   return path
 }
 
+/** Its files can be tried, what is in use cannot be known. */
+async function expectSuspicion(volume: FatVolume, code: string): Promise<void> {
+  expect(volume.findings).toMatchObject([{ code }])
+  await expect(volume.usedSpace()).rejects.toMatchObject({ name: 'FormatError', code })
+  expect((await volume.openFiles()).findings).toEqual([])
+}
+
 /** Files in folders, with some deleted between them, so that the used clusters lie here and there. */
 async function fill(folder: Scratch, path: string, clusterSize: number): Promise<void> {
   const source = folder.path('source')
@@ -181,7 +188,7 @@ describe.each([12, 16, 32] as const)('FAT%i', width => {
   test.each([0, 1])('copy %i of the FAT that does not begin as one', async copy => {
     const made = makeFat(width)
     made.disk.content[made.fats[copy]!] = 0
-    await expect(open(made)).rejects.toMatchObject({ name: 'FormatError', code: 'FAT_MEDIA_MISMATCH' })
+    await expectSuspicion(await open(made), 'FAT_MEDIA_MISMATCH')
   })
 
   test('clusters that are not where the boot sector says', async () => {
@@ -190,7 +197,7 @@ describe.each([12, 16, 32] as const)('FAT%i', width => {
     made.disk.content.fill(0, made.clusterOffset(3), made.clusterOffset(3) + 512)
     // FAT32 has a backup boot sector, which says that this is right.
     if (width === 32) return expect(await open(made)).toMatchObject({ findings: [] })
-    await expect(open(made)).rejects.toMatchObject({ name: 'FormatError', code: 'FAT_CLUSTERS_MISPLACED' })
+    await expectSuspicion(await open(made), 'FAT_CLUSTERS_MISPLACED')
   })
 
   test('a volume larger than the device', async () => {
@@ -277,7 +284,7 @@ describe('FAT32', () => {
   test('a backup boot sector that puts clusters elsewhere', async () => {
     const made = makeFat(32)
     made.disk.content[6 * 512 + 13] = 4
-    await expect(FatVolume.open(made.disk)).rejects.toMatchObject({ name: 'FormatError', code: 'FAT_BACKUP_DIFFERS' })
+    await expectSuspicion(await FatVolume.open(made.disk), 'FAT_BACKUP_DIFFERS')
   })
 
   test('without a backup the folders of the root are asked', async () => {
@@ -285,7 +292,7 @@ describe('FAT32', () => {
     made.disk.content.writeUInt16LE(0, 50)
     expect((await FatVolume.open(made.disk)).findings).toEqual([])
     made.disk.content.fill(0, made.clusterOffset(3), made.clusterOffset(4))
-    await expect(FatVolume.open(made.disk)).rejects.toMatchObject({ code: 'FAT_CLUSTERS_MISPLACED' })
+    await expectSuspicion(await FatVolume.open(made.disk), 'FAT_CLUSTERS_MISPLACED')
   })
 })
 

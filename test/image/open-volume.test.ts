@@ -54,15 +54,14 @@ test('an empty device', async () => {
 })
 
 test('a recognised volume that cannot be read throws; as a damaged one it is copied whole', async () => {
-  const made = makeFat(32)
-  made.disk.content[made.fats[0]] = 0
-  const error = await openVolume(made.disk).catch(error => error)
+  const cut = new MemoryDevice(makeFat(32).disk.content.subarray(0, -512))
+  const error = await openVolume(cut).catch(error => error)
   expect(error).toBeInstanceOf(FormatError)
-  const volume = damagedVolume(made.disk, error)
+  const volume = damagedVolume(cut, error)
   expect(volume.findings).toMatchObject([
-    { code: 'DAMAGED_FILE_SYSTEM', message: expect.stringContaining(error.message), details: { structure: 'FAT' } },
+    { code: 'DAMAGED_FILE_SYSTEM', message: expect.stringContaining(error.message), details: error.details },
   ])
-  expect((await volume.usedSpace()).usedBytes).toBe(made.disk.size)
+  expect((await volume.usedSpace()).usedBytes).toBe(cut.size)
 })
 
 describe.runIf(hasCorpus)('an NTFS volume by Windows', () => {
