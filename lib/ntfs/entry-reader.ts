@@ -3,7 +3,7 @@ import type { DiskImageError } from '../errors.ts'
 import type { LeftOut } from '../volume/left-out.ts'
 import { isDamage } from './damage.ts'
 import type { DirectoryEntry } from './directory-index.ts'
-import { isShortName } from './file-name.ts'
+import { isShortName, shownName } from './file-name.ts'
 import { FileSummary, recordBytes } from './file-summary.ts'
 import { AttributeType, type FileReference, SystemRecord } from './format.ts'
 import type { Mft } from './mft.ts'
@@ -21,9 +21,7 @@ export interface Place {
 }
 
 export const placeIn = (directory: NtfsEntry): Place =>
-  directory.record === SystemRecord.root
-    ? { folder: '', isSystem: false }
-    : { folder: directory.path, isSystem: directory.isSystem }
+  directory.name === '' ? { folder: '', isSystem: false } : { folder: directory.path, isSystem: directory.isSystem }
 
 /** A file of any number of records, read so that it can be summarized at once. */
 export interface OpenedFile {
@@ -99,7 +97,7 @@ export class EntryReader {
         const indexes = wanted.get(number)
         if (indexes === undefined || !summary.begin(records, at, number)) continue
         summary.add(records, at)
-        if (summary.isPartial) continue
+        if (this.isToBeOpened) continue
         for (const index of indexes) {
           const { reference, fileName } = entries[index]!
           if (reference.sequence === 0 || reference.sequence === summary.sequence) {
@@ -111,11 +109,19 @@ export class EntryReader {
     return found
   }
 
+  /**
+   * Whether the file summarized last is to be opened to tell all of it: more of it lies elsewhere, or it is damaged, and
+   * then there may be a copy of its record, and its directory has something to say of it.
+   */
+  get isToBeOpened(): boolean {
+    return this.summary.isPartial || this.summary.problem !== undefined
+  }
+
   /** An entry of the file summarized last, by one of its names. Where it is, is for the caller to add. */
   make(name: string, opened?: Partial<OpenedFile>): NtfsEntry {
     const { summary, mft, leftOut } = this
     const entry = new NtfsEntry(
-      name,
+      shownName(name),
       summary,
       natureOf(summary, leftOut.get(summary.number), opened?.reparsePoint, mft),
     )

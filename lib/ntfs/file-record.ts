@@ -21,7 +21,7 @@ export interface FileRecord {
 }
 
 /** Where the update sequence begins at this byte or later, the record holds its own number. */
-const FIXUP_OFFSET_WITH_NUMBER = 48
+export const FIXUP_OFFSET_WITH_NUMBER = 48
 
 /**
  * Decodes record `number` from `record`, whose update sequence is put back in place. `position`: absolute byte.

@@ -1,6 +1,8 @@
 /** What a list shows of a file, gathered from its records where they lie. spec-notes/ntfs.md, File summary. */
 import type { NamedStream } from '../volume/entry.ts'
 import type { Geometry } from './boot-sector.ts'
+import { shownName } from './file-name.ts'
+import { FIXUP_OFFSET_WITH_NUMBER } from './file-record.ts'
 import { AttributeType, type FileReference, fileNameHeader, Namespace, RecordFlag } from './format.ts'
 import { ReparseTag } from './reparse-tag.ts'
 import { HOLE, RunCursor } from './run-list.ts'
@@ -66,6 +68,8 @@ export class FileSummary {
   #firstLcnOfWof = HOLE
   /** Of the unnamed stream; below 0 where it is not non-resident. */
   #dataClusters = -1
+  /** Whether the unnamed stream is one run of clusters, written to its end. */
+  #isOneRun = false
 
   constructor({ recordSize, clusterSize, clusterCount }: Geometry) {
     this.#recordSize = recordSize
@@ -92,6 +96,17 @@ export class FileSummary {
     return lcn === HOLE ? undefined : lcn * this.#clusterSize
   }
 
+  /** Whether the content is nothing but the bytes from `position` on. */
+  get isContiguous(): boolean {
+    return (
+      this.#isOneRun &&
+      this.dataFlags === 0 &&
+      this.reparsePoint === undefined &&
+      !this.isPartial &&
+      this.problem === undefined
+    )
+  }
+
   /** Whether the unnamed stream is neither in the record nor in any cluster. */
   get isHole(): boolean {
     return this.#dataClusters === 0
@@ -104,6 +119,8 @@ export class FileSummary {
     this.number = number
     this.sequence = view.getUint16(at + 0x10, true)
     this.isDirectory = (view.getUint16(at + 0x16, true) & RecordFlag.directory) !== 0
+    const ownNumber = view.getUint16(at + 4, true) >= FIXUP_OFFSET_WITH_NUMBER ? view.getUint32(at + 0x2c, true) : 0
+    if (ownNumber !== 0 && ownNumber !== number) this.problem = `the number ${ownNumber} of another record`
     return true
   }
 
@@ -115,6 +132,7 @@ export class FileSummary {
     this.nameCount = 0
     this.dataFlags = 0
     this.#dataClusters = -1
+    this.#isOneRun = false
     this.reparsePoint = undefined
     this.isPartial = false
     this.problem = undefined
@@ -151,8 +169,15 @@ export class FileSummary {
   /** Adds what the record at `at` says. Millions of records pass here, so it reads the bytes where they are. */
   add(records: RecordBytes, at: number): void {
     const { view } = records
-    const end = at + Math.min(view.getUint32(at + 0x18, true), this.#recordSize)
-    for (let attribute = at + view.getUint16(at + 0x14, true); attribute + 16 <= end; ) {
+    const used = view.getUint32(at + 0x18, true)
+    const start = view.getUint16(at + 0x14, true)
+    const isSound = start % 8 === 0 && start >= 42 && start <= used && used <= this.#recordSize
+    if (!isSound || view.getUint32(at + 0x1c, true) !== this.#recordSize) {
+      this.problem = `attributes from byte ${start} to ${used} of ${view.getUint32(at + 0x1c, true)}`
+      return
+    }
+    const end = at + used
+    for (let attribute = at + start; attribute + 16 <= end; ) {
       const type = view.getUint32(attribute, true)
       if (type === AttributeType.end) return
       const length = view.getUint32(attribute + 4, true)
@@ -161,23 +186,27 @@ export class FileSummary {
         this.problem = `an attribute of ${length} bytes at byte ${attribute - at}`
         return
       }
+      if (!isFramed(view, attribute, length, isResident)) {
+        this.problem = `a name, a value or clusters that are not in their attribute at byte ${attribute - at}`
+        return
+      }
       const next = attribute + length
       if (type === AttributeType.data && !isResident) this.#addExtent(records, attribute, next)
       else if (type === AttributeType.attributeList) this.isPartial = true
       else if (!isResident) this.isPartial ||= type === AttributeType.reparsePoint
-      else if (!this.#addResident(records, attribute, next, type)) {
-        this.problem = `a value that goes over its attribute at byte ${attribute - at}`
+      else if (!this.#addResident(records, attribute, type)) {
+        this.problem = `a file name that is cut off at byte ${attribute - at}`
       }
       attribute = next
     }
   }
 
-  #addResident(records: RecordBytes, attribute: number, next: number, type: number): boolean {
+  /** False for a file name that its value does not hold. */
+  #addResident(records: RecordBytes, attribute: number, type: number): boolean {
     const { view } = records
     const length = view.getUint32(attribute + 0x10, true)
     const value = attribute + view.getUint16(attribute + 0x14, true)
     const end = value + length
-    if (end > next) return false
     if (type === AttributeType.standardInformation && length >= 0x30) {
       // In halves: no bigint is made unless somebody asks for one.
       const half = 2 * this.timesAt
@@ -186,7 +215,7 @@ export class FileSummary {
     } else if (type === AttributeType.fileName) {
       return this.#addName(records, value, end)
     } else if (type === AttributeType.data) {
-      const name = nameOf(records, attribute, next)
+      const name = nameOf(records, attribute)
       if (name !== '') this.#addStream(name, length)
       else this.size = length
     } else if (type === AttributeType.reparsePoint) {
@@ -204,7 +233,7 @@ export class FileSummary {
     const index = this.nameCount++
     this.parents[index] = view.getUint32(value, true) + view.getUint16(value + 4, true) * 2 ** 32
     this.parentSequences[index] = view.getUint16(value + 6, true)
-    this.names[index] = bytes.toString('utf16le', name, nameEnd)
+    this.names[index] = shownName(bytes.toString('utf16le', name, nameEnd))
     return true
   }
 
@@ -216,12 +245,11 @@ export class FileSummary {
   /** An extent of $DATA: the sizes are those of the first, clusters have all of them. */
   #addExtent(records: RecordBytes, attribute: number, next: number): void {
     const { bytes, view } = records
-    const name = nameOf(records, attribute, next)
+    const name = nameOf(records, attribute)
     const lowestVcn = signed64(view, attribute + 0x10)
     if (lowestVcn === 0) {
       const size = signed64(view, attribute + 0x30)
-      if (!(size >= 0 && Number.isSafeInteger(size))) this.problem = `a stream of ${size} bytes`
-      else if (name !== '') this.#addStream(name, size)
+      if (name !== '') this.#addStream(name, size)
       else {
         this.size = size
         this.dataFlags = view.getUint16(attribute + 0xc, true)
@@ -230,8 +258,10 @@ export class FileSummary {
     const cursor = this.#cursor
     let firstLcn = HOLE
     let clusters = 0
+    let runs = 0
     cursor.begin(bytes, attribute + view.getUint16(attribute + 0x20, true), next, lowestVcn)
     while (cursor.next()) {
+      runs++
       if (cursor.lcn === HOLE) continue
       if (clusters === 0) firstLcn = cursor.lcn
       clusters += cursor.length
@@ -240,18 +270,40 @@ export class FileSummary {
     if (cursor.problem !== undefined) this.problem = cursor.problem
     else if (cursor.end !== signed64(view, attribute + 0x18) + 1) this.problem = 'a runlist of the wrong length'
     if (name === '') this.#dataClusters = Math.max(0, this.#dataClusters) + clusters
+    if (name === '') this.#isOneRun = runs === 1 && this.#isWritten(view, attribute, clusters)
     if (lowestVcn !== 0) return
     if (name === '') this.#firstLcn = firstLcn
     else if (name === WOF_STREAM) this.#firstLcnOfWof = firstLcn
   }
+
+  /** Whether an extent begins its stream, holds it to its end, and was written so far: nothing of it reads as zeros. */
+  #isWritten(view: DataView, attribute: number, clusters: number): boolean {
+    const [size, initialized] = [signed64(view, attribute + 0x30), signed64(view, attribute + 0x38)]
+    return signed64(view, attribute + 0x10) === 0 && size <= initialized && size <= clusters * this.#clusterSize
+  }
 }
 
-/** The name of the attribute; '' where it goes over its end. */
-function nameOf({ bytes, view }: RecordBytes, attribute: number, next: number): string {
+/** Below 2^53. */
+const isSize = (view: DataView, at: number) => view.getUint32(at + 4, true) < 2 ** 21
+
+/** Whether what the attribute of `length` bytes leads to lies in it, and its clusters are in order. */
+function isFramed(view: DataView, attribute: number, length: number, isResident: boolean): boolean {
+  if (view.getUint16(attribute + 0xa, true) + 2 * view.getUint8(attribute + 9) > length) return false
+  if (isResident) return view.getUint16(attribute + 0x14, true) + view.getUint32(attribute + 0x10, true) <= length
+  const [lowestVcn, highestVcn] = [signed64(view, attribute + 0x10), signed64(view, attribute + 0x18)]
+  const runList = view.getUint16(attribute + 0x20, true)
+  const inOrder = lowestVcn >= 0 && highestVcn >= lowestVcn - 1 && Number.isSafeInteger(highestVcn + 1)
+  if (!inOrder || runList < 64 || runList > length) return false
+  // The first extent has the allocated, the data and the initialized size.
+  const at = attribute + 0x28
+  return lowestVcn > 0 || (isSize(view, at) && isSize(view, at + 8) && isSize(view, at + 16))
+}
+
+function nameOf({ bytes, view }: RecordBytes, attribute: number): string {
   const length = view.getUint8(attribute + 9)
   if (length === 0) return ''
   const start = attribute + view.getUint16(attribute + 0xa, true)
-  return start + 2 * length > next ? '' : bytes.toString('utf16le', start, start + 2 * length)
+  return bytes.toString('utf16le', start, start + 2 * length)
 }
 
 /** A copy of a size, which nothing depends on. */

@@ -13,19 +13,18 @@ const MAX_ENTRIES = 400
 const MAX_DEPTH = 40
 
 export async function exerciseFiles(files: Files, device: BlockDevice, observer: Observer): Promise<void> {
-  const limit = device.size / SMALLEST_ENTRY
+  const scanned = new Map<string, Entry[]>()
   for (const system of [false, true]) {
     await observer.attempt(async () => {
-      let count = 0
-      for await (const batch of files.scan(undefined, { system })) {
-        count += batch.length
-        observer.claim(count <= limit, `a scan gives ${count} entries of a volume of ${device.size} bytes`)
-        for (const entry of batch) claimEntry(entry, device, observer)
+      scanned.clear()
+      for (const entry of await scan(files, system, device, observer)) {
+        scanned.set(entry.path, [...(scanned.get(entry.path) ?? []), entry])
       }
     })
   }
   let budget = READ_BUDGET
   for (const entry of await walk(files, device, observer)) {
+    for (const same of scanned.get(entry.path) ?? []) claimAlike(entry, same, 'a scan', observer)
     await findAgain(files, entry, observer)
     await exerciseDetails(files, entry, device, observer)
     for (const stream of [undefined, ...entry.streams.map(({ name }) => name)]) {
@@ -34,6 +33,17 @@ export async function exerciseFiles(files: Files, device: BlockDevice, observer:
     }
   }
   observer.findings(files.findings)
+}
+
+async function scan(files: Files, system: boolean, device: BlockDevice, observer: Observer): Promise<Entry[]> {
+  const found: Entry[] = []
+  for await (const batch of files.scan(undefined, { system })) {
+    for (const entry of batch) claimEntry(entry, device, observer)
+    found.push(...batch)
+    const isPossible = found.length <= device.size / SMALLEST_ENTRY
+    observer.claim(isPossible, `a scan gives ${found.length} entries of a volume of ${device.size} bytes`)
+  }
+  return found
 }
 
 /** The entries from the root down, by what each directory lists. */
@@ -80,6 +90,27 @@ async function findAgain(files: Files, entry: Entry, observer: Observer): Promis
   if (found === undefined) return
   const isSame = found.path.toUpperCase() === entry.path.toUpperCase() || found.record === entry.record
   observer.claim(isSame, `'${entry.path}' is looked up and '${found.path}' is found`)
+  claimAlike(entry, found, 'a look-up', observer)
+}
+
+/** What is known of one file in two ways must be the same. Without the number of a record there is no telling whether it is one. */
+function claimAlike(listed: Entry, other: Entry, way: string, observer: Observer): void {
+  if (listed.record === undefined || listed.record !== other.record) return
+  for (const fact of [
+    'kind',
+    'size',
+    'allocatedSize',
+    'attributes',
+    'links',
+    'target',
+    'position',
+    'modified',
+  ] as const) {
+    const isSame = listed[fact] === other[fact]
+    observer.claim(isSame, `by a list ${fact} of '${listed.path}' is '${listed[fact]}', by ${way} '${other[fact]}'`)
+  }
+  const [code, otherCode] = [listed.error?.code, other.error?.code]
+  observer.claim(code === otherCode, `by a list '${listed.path}' has the error '${code}', by ${way} '${otherCode}'`)
 }
 
 async function exerciseDetails(files: Files, entry: Entry, device: BlockDevice, observer: Observer): Promise<void> {
