@@ -22,6 +22,8 @@ export class NtfsEntry implements Entry {
   readonly streams: readonly NamedStream[]
   readonly target: string | undefined
   readonly position: number | undefined
+  /** Whether the content is nothing but the bytes from `position` on: it can be read without its record. */
+  readonly isContiguous: boolean
   /** Path of the directory it is in; '' for the root. Whoever makes an entry sets this and the next two before it gives it out. */
   folder = ''
   isSystem = false
@@ -42,6 +44,7 @@ export class NtfsEntry implements Entry {
     this.streams = summary.shownStreams
     this.target = target
     this.position = summary.position
+    this.isContiguous = summary.isContiguous
     this.error = error
     this.#times = summary.times
     this.#timesAt = summary.timesAt

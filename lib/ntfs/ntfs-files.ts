@@ -1,5 +1,6 @@
 /** The files of an NTFS volume. spec-notes/ntfs.md, Files. */
 import type { BlockDevice } from '../device/block-device.ts'
+import { SliceDevice } from '../device/slice-device.ts'
 import { FormatError, NotFoundError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Entry } from '../volume/entry.ts'
@@ -73,8 +74,11 @@ export class NtfsFiles implements Files {
   }
 
   async open(entry: Entry, stream = '', options: OpenStreamOptions = {}): Promise<BlockDevice> {
-    const { reference, record, path, kind, attributes } = entry as NtfsEntry
+    const { reference, record, path, kind, attributes, position, size, isContiguous, error } = entry as NtfsEntry
     if (kind !== 'file' && stream === '') throw new NotFoundError('NOT_A_FILE', `${path} is a ${kind}`, { path, kind })
+    if (stream === '' && isContiguous && error === undefined && !this.#reader.leftOut.has(record)) {
+      return new SliceDevice(this.#mft.volume, { offset: position!, length: size })
+    }
     const file = await NtfsFile.open(this.#mft, reference)
     const leftOut = this.#reader.leftOut.get(record)
     return await openContent(file, stream, { ...options, leftOut, fileAttributes: attributes })
