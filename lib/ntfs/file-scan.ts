@@ -38,7 +38,7 @@ export class FileScan {
   readonly #tally = new FindingTally()
   /** Records in use that cannot be read, or not all of whose extension records can. */
   readonly #damaged = new Map<number, string>()
-  /** Files of the piece at hand that have more than one record, or a copy of it in $MFTMirr. */
+  /** Files of the piece at hand that are to be opened: they have more than one record, or a damaged one. */
   #partial: number[] = []
   #batch: NtfsEntry[] = []
 

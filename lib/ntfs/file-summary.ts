@@ -270,7 +270,8 @@ export class FileSummary {
     if (cursor.problem !== undefined) this.problem = cursor.problem
     else if (cursor.end !== signed64(view, attribute + 0x18) + 1) this.problem = 'a runlist of the wrong length'
     if (name === '') this.#dataClusters = Math.max(0, this.#dataClusters) + clusters
-    if (name === '') this.#isOneRun = runs === 1 && this.#isWritten(view, attribute, clusters)
+    if (name === '')
+      this.#isOneRun = runs === 1 && clusters === cursor.end && this.#isWritten(view, attribute, clusters)
     if (lowestVcn !== 0) return
     if (name === '') this.#firstLcn = firstLcn
     else if (name === WOF_STREAM) this.#firstLcnOfWof = firstLcn
