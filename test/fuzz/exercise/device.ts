@@ -6,7 +6,7 @@ import type { Observer } from '../observer.ts'
 const CHUNK = 64 * 1024
 
 /** How many bytes to read at most of what a hostile header may say is of any size. */
-export const READ_BUDGET = 2 * 1024 ** 2
+export const READ_BUDGET = 512 * 1024
 
 /**
  * Reads the beginning of everything that may be data, up to `budget` bytes, its end, and pieces of it again. Returns how
