@@ -95,6 +95,8 @@ async function hashOne(files: Files, source: HashSource, options: HashOptions): 
     return { ...source, hash: hash.digest('hex'), error: undefined }
   } catch (error) {
     if (!(error instanceof DiskImageError) || error.code === 'DEVICE_GONE' || signal?.aborted) throw error
-    return { ...source, hash: undefined, error }
+    // Some of NTFS's own files have nothing but an index.
+    const hasNone = source.stream === undefined && error.code === 'NO_SUCH_STREAM'
+    return { ...source, hash: undefined, error: hasNone ? undefined : error }
   }
 }

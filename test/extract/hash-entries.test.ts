@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
-import { FormatError, StorageError } from '../../lib/errors.ts'
+import { FormatError, NotFoundError, StorageError } from '../../lib/errors.ts'
 import { type HashOptions, type HashSource, hashContents } from '../../lib/extract/hash-entries.ts'
 import type { Entry } from '../../lib/volume/entry.ts'
 import { collect } from '../helpers/collect.ts'
@@ -50,6 +50,7 @@ test('what has no content has no hash; what is damaged has an error; the others 
   const entries: FakeEntry[] = [
     { name: 'directory', entries: [] },
     { name: 'link', kind: 'link' },
+    { name: 'only an index', content: new NotFoundError('NO_SUCH_STREAM', 'it has no content') },
     { name: 'known', error: bad('RECORD') },
     { name: 'opening', content: bad('OPENING') },
     { name: 'reading', content: worn },
@@ -58,6 +59,7 @@ test('what has no content has no hash; what is damaged has an error; the others 
   expect(await hashed(entries)).toEqual([
     ['directory', undefined],
     ['link', undefined],
+    ['only an index', undefined],
     ['known', 'RECORD'],
     ['opening', 'OPENING'],
     ['reading', expect.any(String)],
