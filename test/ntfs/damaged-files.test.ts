@@ -1,5 +1,5 @@
 /** Damage costs what is damaged and nothing else, whichever way the files are found. */
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { FormatError } from '../../lib/errors.ts'
@@ -20,11 +20,14 @@ describeWith(volumeTools, 'files of a damaged volume', () => {
       mkdirSync(join(folder, 'folder/below'), { recursive: true })
       writeFileSync(join(folder, 'folder/torn'), pattern(20_000))
       writeFileSync(join(folder, 'folder/below/kept'), pattern(100))
+      const sparse = openSync(join(folder, 'hole first'), 'w')
+      writeSync(sparse, pattern(4 * KiB), 0, 4 * KiB, 128 * KiB)
+      closeSync(sparse)
       mkdirSync(join(folder, 'many'))
       for (let i = 0; i < 300; i++) closeSync(openSync(join(folder, 'many', `file number ${i}`), 'w'))
     })
     whole = await scan(await filesOf(clean))
-    expect(whole.length).toBe(305)
+    expect(whole.length).toBe(306)
   })
 
   const damaged = (change: (bytes: Buffer) => void) => {
@@ -134,6 +137,18 @@ describeWith(volumeTools, 'files of a damaged volume', () => {
       expect(others.filter(path => !found.has(path))).toEqual([])
       expect(pathsOf(await collect(files.list(await files.stat('/folder'))))).toContain('/folder/below')
     }
+  })
+
+  test('a hole at the start that no flag tells of reads as zeros', async () => {
+    const files = await damaged(bytes => {
+      const data = attributePlace(bytes, recordOf(bytes, 'hole first'), 0x80)
+      bytes.writeUInt16LE(0, data + 0xc)
+      for (const size of [0x30, 0x38]) bytes.writeBigUInt64LE(100n, data + size)
+    })
+    const content = await files.open(await files.stat('/hole first'))
+    const bytes = pattern(content.size)
+    await content.read(0, bytes)
+    expect(bytes).toEqual(Buffer.alloc(100))
   })
 
   test('a damaged $UpCase: names are found by the capitals everybody knows', async () => {
