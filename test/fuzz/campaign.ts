@@ -60,24 +60,30 @@ export class Campaign {
   readonly #options: CampaignOptions
   readonly #worker: WorkerProcess
   readonly #seeds = new Map<Target, readonly Seed[]>()
+  #end: number
 
   constructor(options: CampaignOptions) {
     this.#options = options
     this.#worker = new WorkerProcess(options.module, options.patience)
+    this.#end = Date.now() + (options.time ?? Infinity)
   }
 
   async run(): Promise<void> {
-    const { targets, time = Infinity, from: first = 0, cases = Infinity } = this.#options
-    const end = Date.now() + time
+    const { targets, from: first = 0, cases = Infinity } = this.#options
     try {
-      for (let from = first; from < first + cases && Date.now() < end; from += TURN) {
+      for (let from = first; from < first + cases && Date.now() < this.#end; from += TURN) {
         for (const target of targets) {
-          if (Date.now() < end) await this.#turn(target, from, Math.min(from + TURN, first + cases))
+          if (Date.now() < this.#end) await this.#turn(target, from, Math.min(from + TURN, first + cases))
         }
       }
     } finally {
       this.#worker.close()
     }
+  }
+
+  /** Ends `run` after the turn at hand. */
+  stop(): void {
+    this.#end = 0
   }
 
   async #turn(target: Target, from: number, end: number): Promise<void> {

@@ -2,7 +2,8 @@
  * npm run fuzz -- --minutes N --seed S [--from N] [--cases N] [--target ntfs,vhdx] | --replay FILE
  *
  * Damages small valid inputs of every format and does with them all that the library can do. Each case has to end with the
- * right bytes or with an error of ours: soon, and without much memory. A case is made from the seed and its number alone.
+ * right bytes or with an error of ours: soon, and without much memory. Without --minutes and --cases it goes on until
+ * Ctrl-C. A case is made from the seed and its number alone.
  * Findings are made small, shown, and written to test/.cache/fuzz, from where `--replay` does one again.
  */
 import { join } from 'node:path'
@@ -37,6 +38,7 @@ async function fuzz(): Promise<void> {
     onFinding: finding => console.log(describeFinding(finding)),
   })
   const start = Date.now()
+  process.once('SIGINT', () => campaign.stop())
   await campaign.run()
   console.log(describeCampaign(campaign))
   console.log(`seed ${seed}, ${((Date.now() - start) / 60_000).toFixed(1)} minutes`)

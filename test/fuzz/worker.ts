@@ -32,6 +32,9 @@ process.on('message', (order: Order) =>
     process.exit(1)
   }),
 )
+// Ctrl-C reaches all processes of a terminal; the fuzzer itself says when this one is to end.
+process.on('SIGINT', () => {})
+process.on('disconnect', () => process.exit())
 process.send!({ kind: 'ready' } satisfies Result)
 
 async function obey(order: Order): Promise<void> {

@@ -1,6 +1,7 @@
 /** The codecs, each alone: chunks as Windows and wimlib pack them. */
 import { decodeLznt1 } from '../../../lib/codec/lznt1.ts'
 import { decodeLzx } from '../../../lib/codec/lzx.ts'
+import { decodeXpress } from '../../../lib/codec/xpress.ts'
 import { decodeXpressHuffman } from '../../../lib/codec/xpress-huffman.ts'
 import type { Observer } from '../observer.ts'
 import { bytesPlace } from '../places.ts'
@@ -23,6 +24,11 @@ export const codecs: readonly Target[] = [
     ...wofSeeds('xpress-4k', 4096),
     ...wofSeeds('xpress-8k', 8192),
     ...wofSeeds('xpress-16k', 16_384),
+  ]),
+  codec('xpress', decodeXpress, () => [
+    // The specification's own examples, [MS-XCA] 3.1: the alphabet, and a hundred times abc.
+    seedOf('alphabet', Buffer.from(`3f000000${Buffer.from('abcdefghijklmnopqrstuvwxyz').toString('hex')}`, 'hex'), 26),
+    seedOf('abc', Buffer.from('ffffff1f61626317000fff2601', 'hex'), 300),
   ]),
   codec('lzx', decodeLzx, () => wofSeeds('lzx', 32_768)),
 ]

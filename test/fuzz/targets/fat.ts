@@ -1,6 +1,7 @@
 /** FAT12, FAT16 and FAT32 with long names, as mkfs.fat and mtools leave them. */
 import { MemoryDevice } from '../../../lib/device/memory-device.ts'
 import { directoryEntry, extension16, extension32, infoSector, parameterBlock } from '../../../lib/fat/format.ts'
+import { exerciseCopy } from '../exercise/copy.ts'
 import { exerciseVolume } from '../exercise/volume.ts'
 import { bytesPlace, structurePlace, tablePlace } from '../places.ts'
 import { unpackSeed } from '../seeds/packed.ts'
@@ -18,6 +19,7 @@ export const fat: Target = {
 
   async exercise(content, observer) {
     await exerciseVolume(new MemoryDevice(content, { readOnly: true }), observer)
+    await exerciseCopy(content, observer)
   },
 }
 

@@ -1,6 +1,7 @@
 /** NTFS: volumes of both cluster sizes with files of every kind, plain and packed in every way. */
 import { MemoryDevice } from '../../../lib/device/memory-device.ts'
 import { applyFixup } from '../../../lib/ntfs/fixup.ts'
+import { exerciseCopy } from '../exercise/copy.ts'
 import { exerciseVolume } from '../exercise/volume.ts'
 import { unpackSeed } from '../seeds/packed.ts'
 import type { Seed, Target } from '../target.ts'
@@ -33,6 +34,7 @@ export const ntfs: Target = {
 
   async exercise(content, observer) {
     await exerciseVolume(new MemoryDevice(content, { readOnly: true }), observer)
+    await exerciseCopy(content, observer)
   },
 }
 
