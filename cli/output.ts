@@ -1,5 +1,4 @@
 /** What a command says, and where: results on stdout, everything else on stderr; text for people or a line of JSON. */
-import Table from 'cli-table3'
 import { DiskImageError, type Finding, StorageError } from '../lib/index.ts'
 import { printable } from './printable.ts'
 
@@ -116,34 +115,6 @@ export function describeError(error: unknown, json: boolean): string {
   if (known) return `vhdx: ${printable(message)} [${code}]`
   const stack = process.env.VHDX_DEBUG && error instanceof Error ? `\n${error.stack}` : ''
   return `vhdx: unexpected error: ${message}. This is a bug; VHDX_DEBUG=1 shows where.${stack}`
-}
-
-/** Rows under headings, without lines between them. Numbers are set right by giving their column in `right`. */
-export function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-  right: readonly number[] = [],
-): string {
-  const none = [
-    'top',
-    'top-mid',
-    'top-left',
-    'top-right',
-    'bottom',
-    'bottom-mid',
-    'bottom-left',
-    'bottom-right',
-    'left',
-  ]
-  const lines = [...none, 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid']
-  const grid = new Table({
-    head: [...head],
-    chars: { ...Object.fromEntries(lines.map(name => [name, ''])), middle: '  ' },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-    colAligns: head.map((_, column) => (right.includes(column) ? 'right' : 'left')),
-  })
-  grid.push(...rows.map(row => [...row]))
-  return grid.toString().replaceAll(/ +$/gm, '')
 }
 
 /** `name: value` lines with the values in one column. Undefined values are left out. */

@@ -54,7 +54,7 @@ const NODE_EDGES = [
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   'buffer-layout': /^lib\/binary\//,
   'cli-progress': /^cli\/progress\.ts$/,
-  'cli-table3': /^cli\/output\.ts$/,
+  'cli-table3': /^cli\/table\.ts$/,
   'fs-ext': /^lib\/device\/native\.ts$/,
   'modern-tar': /^lib\/extract\/tar-archive\.ts$/,
   picomatch: /^(cli|lib\/copy)\//,

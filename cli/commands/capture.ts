@@ -13,8 +13,9 @@ import {
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { interruptible } from '../interrupt.ts'
-import { facts, Output, table } from '../output.ts'
+import { facts, Output } from '../output.ts'
 import { duration, Progress } from '../progress.ts'
+import { table } from '../table.ts'
 import { packageVersion } from '../version.ts'
 
 const KEPT_KINDS = LEFT_OUT_REASONS.filter(reason => reason !== 'excluded')

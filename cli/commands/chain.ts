@@ -1,7 +1,8 @@
 import { type ChainImage, formatSize, type ImageChain, readChain } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode, exitCodeOf } from '../exit-code.ts'
-import { Output, table } from '../output.ts'
+import { Output } from '../output.ts'
+import { table } from '../table.ts'
 import { parentOptions, parentOptionsOf } from '../volume-options.ts'
 
 export default defineCommand({

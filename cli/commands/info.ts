@@ -1,7 +1,8 @@
 import { type DiskDescription, describeDisk, formatSize, NotFoundError } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
-import { facts, Output, table } from '../output.ts'
+import { facts, Output } from '../output.ts'
+import { table } from '../table.ts'
 import { parentOptions, parentOptionsOf } from '../volume-options.ts'
 
 export default defineCommand({

@@ -1,8 +1,9 @@
 import { formatSize, type ListedPartition, listPartitions, type PartitionList } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
-import { Output, table } from '../output.ts'
+import { Output } from '../output.ts'
 import { printableLine } from '../printable.ts'
+import { table } from '../table.ts'
 import { diskOptions, imageArgument, openDiskOf } from '../volume-options.ts'
 
 export default defineCommand({

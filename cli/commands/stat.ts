@@ -3,8 +3,9 @@ import { defineCommand, outputOptions } from '../command.ts'
 import { attributeNames } from '../entry-json.ts'
 import { formatFileTime } from '../file-time.ts'
 import { Listing } from '../listing.ts'
-import { facts, Output, table } from '../output.ts'
+import { facts, Output } from '../output.ts'
 import { printableLine, printableName } from '../printable.ts'
+import { table } from '../table.ts'
 import { imageArgument, openFilesOf, volumeOptions } from '../volume-options.ts'
 
 export default defineCommand({
