@@ -14,13 +14,13 @@ const IN_ALL = 512 * 1024
 export async function exerciseCopy(content: Buffer, observer: Observer): Promise<void> {
   const opened = await observer.attempt(async () => {
     const volume = await openVolume(new MemoryDevice(content, { readOnly: true }))
-    return { files: await volume.openFiles(), space: await volume.usedSpace() }
+    return { before: await contentsOf(await volume.openFiles()), space: await volume.usedSpace() }
   })
   if (opened === undefined) return
-  const before = await contentsOf(opened.files)
-  const copy = await openVolume(new MemoryDevice(await copyOf(content, opened.space), { readOnly: true }))
+  const { before, space } = opened
+  const copy = await openVolume(new MemoryDevice(await copyOf(content, space), { readOnly: true }))
   const after = await contentsOf(await copy.openFiles())
-  const leftOut = new Set(opened.space.leftOut.map(({ path }) => path.replaceAll('\\', '/')))
+  const leftOut = new Set(space.leftOut.map(({ path }) => path.replaceAll('\\', '/')))
   for (const [path, bytes] of before) {
     if (leftOut.has(path.split(':')[0]!)) continue
     observer.claim(after.get(path)?.equals(bytes) ?? false, `'${path}' is not the same in a copy of what is in use`)
