@@ -1,5 +1,5 @@
 /** Lists of entries on their way out, and what they mean for the exit code. */
-import { DiskImageError, type Entry, type Files, hashContents } from '../lib/index.ts'
+import { DiskImageError, type Entry, type Files, hashContents, UnsupportedError } from '../lib/index.ts'
 import { type Listed, writeEntry } from './entry-json.ts'
 import { ExitCode } from './exit-code.ts'
 import { JsonBytes } from './json-bytes.ts'
@@ -10,7 +10,7 @@ const PIECE_SIZE = 192 * 1024
 
 const BATCH_LENGTH = 500
 
-/** One listing: remembers whether anything in it was damaged or cannot be decoded. */
+/** One listing: remembers whether anything in it was damaged, or could not be hashed. */
 export class Listing {
   readonly #output: Output
   readonly #files: Files
@@ -81,8 +81,11 @@ export class Listing {
     }
   }
 
-  #judge({ entry, error = entry.error }: Listed): void {
-    if (error !== undefined) this.#isDamaged = true
+  /** A file whose content nobody here can decode is listed as well as any; it matters to who wants the content. */
+  #judge({ entry, error }: Listed): void {
+    if (error !== undefined || (entry.error !== undefined && !(entry.error instanceof UnsupportedError))) {
+      this.#isDamaged = true
+    }
   }
 }
 

@@ -18,5 +18,5 @@ vhdx capture disk.raw backup.vhdx
 vhdx check backup.vhdx
 vhdx info backup.vhdx
 vhdx map backup.vhdx
-vhdx tree backup.vhdx
+vhdx tree backup.vhdx /Users
 vhdx cp -r backup.vhdx /Users out

@@ -18,6 +18,8 @@ const names = readdirSync(folder)
 interface Said {
   readonly capture: Readonly<Record<string, unknown>>
   readonly info: Readonly<Record<string, unknown>>
+  /** Of the volume that is taken unless told: every entry, by its path. */
+  readonly files: readonly Readonly<Record<string, unknown>>[]
 }
 
 describe.each(names)('sample %s', name => {
@@ -32,6 +34,12 @@ describe.each(names)('sample %s', name => {
     await run('node', [join(folder, 'packing.js'), 'unpack', name, disk])
     expect(await vhdxJson('capture', disk, image)).toMatchObject(said.capture)
     expect(await vhdxJson('info', image)).toMatchObject(said.info)
+    const listed = await vhdx(['ls', '-R', '--json', '--hash', image])
+    const entries = listed.stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    expect(entries.sort((a, b) => (a.path < b.path ? -1 : 1))).toMatchObject(said.files)
     expect(await vhdx(['check', image])).toMatchObject({ exitCode: 0 })
     expect(await vhdx(['verify', image])).toMatchObject({ exitCode: 0 })
   })
