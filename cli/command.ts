@@ -13,21 +13,32 @@ interface Command<A> {
   readonly handler: (args: ArgumentsCamelCase<A>) => Promise<ExitCode>
 }
 
-/** A command as `main` takes it: what yargs needs to read its arguments, and what runs with those it read. */
-export interface DefinedCommand {
-  readonly module: CommandModule
-  run(args: object): Promise<ExitCode>
+/**
+ * What yargs' handler throws when the arguments are read: the command itself runs afterwards. If it ran inside, or if the
+ * handler returned, yargs would lay out the whole help page in case it was asked for, which takes longer than most commands.
+ */
+export class Chosen extends Error {
+  readonly run: () => Promise<ExitCode>
+
+  constructor(run: () => Promise<ExitCode>) {
+    super('a command was chosen')
+    this.run = run
+  }
 }
 
 /** A command whose handler gets exactly the arguments its builder declares, and says what the program ends with. */
-export function defineCommand<A>({ command, describe, builder, lists = [], handler }: Command<A>): DefinedCommand {
-  const module = { command, describe, builder: (yargs: Argv) => builder(yargs.epilogue(EXIT_CODE_HELP)) }
-  return {
-    // Without a handler, beside which yargs would lay out the whole help page: that takes longer than most commands.
-    // Its types know no such module.
-    module: module as unknown as CommandModule,
-    run: args => handler(settled(args, [...LISTS, ...lists]) as ArgumentsCamelCase<A>),
+export function defineCommand<A>({ command, describe, builder, lists = [], handler }: Command<A>): CommandModule {
+  const module: CommandModule<object, A> = {
+    command,
+    describe,
+    builder: yargs => builder(yargs.epilogue(EXIT_CODE_HELP)),
+    handler: args => {
+      const own = settled(args, [...LISTS, ...lists])
+      throw new Chosen(() => handler(own))
+    },
   }
+  // yargs takes commands of any arguments, but its types know no such list.
+  return module as unknown as CommandModule
 }
 
 /** yargs takes a lone dash for an option without a name and loses it, so it travels as what no argument can be. */

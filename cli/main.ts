@@ -1,14 +1,14 @@
 /** The command line: finds the command, runs it, prints its errors and says what the program ends with. */
-import yargs from 'yargs'
+import yargs, { type Argv, type CommandModule } from 'yargs'
 import { Parser } from 'yargs/helpers'
 import { OptionError } from '../lib/index.ts'
-import { type DefinedCommand, hideDashes, outputOptions, showDashes } from './command.ts'
+import { Chosen, hideDashes, outputOptions, showDashes } from './command.ts'
 import { EXIT_CODE_HELP, ExitCode, exitCodeOf } from './exit-code.ts'
 import { describeError } from './output.ts'
 import { packageVersion } from './version.ts'
 
 /** Each command is loaded when it is asked for, or all of them for the help page: starting stays fast. */
-const COMMANDS: Readonly<Record<string, () => Promise<{ default: DefinedCommand }>>> = {
+const COMMANDS: Readonly<Record<string, () => Promise<{ default: CommandModule }>>> = {
   capture: () => import('./commands/capture.ts'),
   cat: () => import('./commands/cat.ts'),
   chain: () => import('./commands/chain.ts'),
@@ -46,10 +46,8 @@ export async function main(given: readonly string[]): Promise<ExitCode> {
     const [name = ''] = args
     const named = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
     const help = named === undefined ? 'vhdx --help' : `vhdx ${name} --help`
-    const wanted = named === undefined ? Object.entries(COMMANDS) : [[name, named] as const]
-    const commands = new Map(
-      await Promise.all(wanted.map(async ([key, load]) => [key, (await load()).default] as const)),
-    )
+    const wanted = named === undefined ? Object.values(COMMANDS) : [named]
+    const commands = await Promise.all(wanted.map(load => load()))
     const parser = yargs(hideDashes(args))
       .scriptName('vhdx')
       .usage('$0 <command>\n\nCaptures disks into VHDX images that Windows attaches, and looks into such images.')
@@ -63,7 +61,7 @@ export async function main(given: readonly string[]): Promise<ExitCode> {
       })
       // Known here too, so that they may come before the command.
       .boolean(Object.keys(outputOptions))
-      .command([...commands.values()].map(({ module }) => module))
+      .command(commands.map(command => command.default))
       .completion('completion', 'Print a script for shell completion: vhdx completion >> ~/.bashrc')
       .demandCommand(1, 'Say what to do')
       .recommendCommands()
@@ -79,13 +77,22 @@ export async function main(given: readonly string[]): Promise<ExitCode> {
         const line = showDashes(message ?? error.message).replaceAll(/\s+/g, ' ')
         throw new OptionError('USAGE', `${line}. See ${help}`)
       })
-    const parsed = await parser.parseAsync()
-    const command = commands.get(String(parsed._[0]))
-    if (command === undefined || parsed.help || parsed.version) return ExitCode.done
-    return await command.run(parsed)
+    const chosen = await chosenBy(parser)
+    return chosen === undefined ? ExitCode.done : await chosen.run()
   } catch (error) {
     const { json } = Parser([...args], { boolean: ['json'] })
     process.stderr.write(`${describeError(error, json)}\n`)
     return exitCodeOf(error)
+  }
+}
+
+/** Undefined where yargs answered by itself, with a help page or the version. */
+async function chosenBy(parser: Argv): Promise<Chosen | undefined> {
+  try {
+    await parser.parseAsync()
+    return undefined
+  } catch (error) {
+    if (error instanceof Chosen) return error
+    throw error
   }
 }
