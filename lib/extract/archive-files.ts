@@ -15,10 +15,8 @@ import { linkTarget } from './link-target.ts'
 import { readContent } from './read-content.ts'
 import { Selection } from './selection.ts'
 import { findSources, wantedSources } from './sources.ts'
-import { TarArchive } from './tar-archive.ts'
 import { TargetNames } from './target-names.ts'
 import { unixSeconds } from './unix-time.ts'
-import { ZipArchive } from './zip-archive.ts'
 
 /** The archives that can be written. */
 export const ARCHIVE_FORMATS = ['tar', 'zip'] as const
@@ -58,7 +56,7 @@ export async function archiveFiles(
   options.onProgress?.({ phase: 'counting', done: 0, total: 0, files: 0 })
   const selection = new Selection(files, sources, { ...listing, streams })
   const { bytes } = await selection.survey()
-  const archiving = new Archiving(files, sink, bytes, log, options)
+  const archiving = new Archiving(files, await archiveTo(sink, options.format), bytes, log, options)
   for await (const window of selection.windows()) await archiving.add(window)
   await archiving.finish()
   return log.report()
@@ -97,6 +95,12 @@ async function createOutput(path: string, overwrite: boolean): Promise<OutputFil
   }
 }
 
+/** Each is loaded when it is asked for: loading them takes longer than many a command. */
+async function archiveTo(sink: ArchiveSink, format: ArchiveFormat): Promise<Archive> {
+  if (format === 'tar') return new (await import('./tar-archive.ts')).TarArchive(sink)
+  return new (await import('./zip-archive.ts')).ZipArchive(sink)
+}
+
 /** Content, or why there is none. */
 interface Ready {
   readonly item: Item
@@ -117,9 +121,9 @@ class Archiving {
   readonly #folders: PlannedFolder[] = []
   #done = 0
 
-  constructor(files: Files, sink: ArchiveSink, total: number, log: ExtractLog, options: ArchiveOptions) {
+  constructor(files: Files, archive: Archive, total: number, log: ExtractLog, options: ArchiveOptions) {
     this.#files = files
-    this.#archive = options.format === 'tar' ? new TarArchive(sink) : new ZipArchive(sink)
+    this.#archive = archive
     this.#total = total
     this.#log = log
     this.#options = options
