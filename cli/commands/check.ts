@@ -16,7 +16,8 @@ export default defineCommand({
       })
       .options(outputOptions)
       .example('$0 check sda.vhdx', 'Exit 0: clean, 3: warnings, 4: damaged')
-      .example('$0 check sda.vhdx --explain', 'What is wrong, and what to do about it'),
+      .example('$0 check sda.vhdx --explain', 'What is wrong, and what to do about it')
+      .example('$0 check child.avhdx', 'The child by itself; vhdx chain looks at its parents'),
   handler: async args => {
     const output = new Output(args)
     await using file = await FileDevice.open(args.image)

@@ -39,6 +39,8 @@ export interface CheckResult {
   readonly summary: {
     readonly errors: number
     readonly warnings: number
+    /** What was not looked at. With nothing but notes the file keeps every rule. */
+    readonly notes: number
     /** How often each broken rule was found broken, which may be more often than `problems` tells. */
     readonly counts: Readonly<Partial<Record<RuleCode, number>>>
     /** How many blocks are in each state; undefined where the BAT could not be judged: it cannot be found, or the log cannot be replayed. */
@@ -132,6 +134,7 @@ function summaryOf(problems: readonly Problem[], bat: BatCheck | undefined): Che
   return {
     errors: countOf('error'),
     warnings: countOf('warning'),
+    notes: countOf('note'),
     counts: Object.fromEntries(counts),
     blocks: bat && (Object.fromEntries(PAYLOAD_STATES.map((state, n) => [state, bat.states[n]])) as BlockCounts),
   }

@@ -201,13 +201,17 @@ export function parentProblem({ items, metadata }: MetadataRegion): Problem | un
   const item = findItem(items, FILE_PARAMETERS)
   if (item === undefined || !metadata?.hasParent) return undefined
   const parent = metadata.parentLocator?.paths.map(path => `'${path}'`).join(' or ') || 'unknown'
-  return problem('PARENT_NOT_OPENED', {
+  const position = item.offset + fileParameters.offsetOf('flags')
+  const [expected, actual] = ['that of an image without a parent', 'that of a differencing image']
+  const note = problem('PARENT_NOT_OPENED', {
     structure: fileParameters.name,
     field: 'flags',
-    position: item.offset + fileParameters.offsetOf('flags'),
-    expected: 'that of an image without a parent',
-    actual: `that of a differencing image, and its parent, ${parent}, was not looked at`,
+    position,
+    expected,
+    actual,
   })
+  // A child is no broken rule, so the words for broken rules would only alarm.
+  return { ...note, message: `this is a differencing image, and its parent, ${parent}, was not looked at` }
 }
 
 /** The system's item `itemId`. */

@@ -5,10 +5,13 @@
 import { type FormatError, formatError, hex, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 
-export type Severity = 'error' | 'warning'
+export type Severity = 'error' | 'warning' | 'note'
 
 interface Rule {
-  /** error: Windows or a strict reader refuses the file or reads it wrong. warning: it works, but somebody should know. */
+  /**
+   * error: Windows or a strict reader refuses the file or reads it wrong. warning: it works, but somebody should know.
+   * note: nothing is wrong with the file, and this says what was not looked at.
+   */
   readonly severity: Severity
   /** Section of [MS-VHDX] v8.0; 'practice' for what the specification does not say. */
   readonly section: string
@@ -102,7 +105,7 @@ export const RULES = {
   SECTOR_SIZE: error('2.6.2.4', RESTORE, SECTOR_SIZE),
   SECTOR_SIZE_MIX: warning('2.6.2.5', 'Windows makes no such disks. It can be read; a copy of it gets other sectors'),
 
-  PARENT_NOT_OPENED: rule('warning', '2.6.2.6', 'vhdx chain finds the parent and says whether it fits', {
+  PARENT_NOT_OPENED: rule('note', '2.6.2.6', 'vhdx chain finds the parent and says whether it fits', {
     unsupported: true,
   }),
   PARENT_SECTOR_SIZE: error('2.6.2.4', 'This is not the parent it was made from: look for another copy', SECTOR_SIZE),

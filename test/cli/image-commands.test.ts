@@ -108,6 +108,26 @@ describe('check', () => {
     expect([exitCode, JSON.parse(stdout).summary.counts]).toEqual([3, { FILE_SPARSE: 1 }])
   })
 
+  test('exit 0 for a good child, with a note that its parent was not looked at; 4 for a bad one', async () => {
+    await using folder = await scratch()
+    const locator = { parent_linkage: `{${ID}}`, relative_path: '.\\base.vhdx' }
+    const good = await imageFile(folder.path('good.avhdx'), image => image.makeChild(locator))
+    const { exitCode, stdout } = await vhdx(['check', good])
+    expect(exitCode).toBe(0)
+    expect(stdout.split('\n')).toEqual([
+      `${good}: differencing, 8 MiB in blocks of 1 MiB`,
+      "note     this is a differencing image, and its parent, '.\\base.vhdx', was not looked at [PARENT_NOT_OPENED]",
+      'clean: every rule is kept',
+      '',
+    ])
+    expect(JSON.parse((await vhdx(['check', good, '--json'])).stdout).summary).toMatchObject({ warnings: 0, notes: 1 })
+    const bad = await imageFile(folder.path('bad.avhdx'), image => {
+      image.makeChild(locator)
+      image.setBat(0, 7, 4)
+    })
+    expect((await vhdx(['check', bad])).exitCode).toBe(4)
+  })
+
   test('exit 4 in one line for what is no VHDX, and for an empty file', async () => {
     await using folder = await scratch()
     for (const content of ['', 'something else'.repeat(100)]) {

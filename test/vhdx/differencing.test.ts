@@ -287,7 +287,8 @@ describe('a child by itself', () => {
     const { problems, summary, image } = await checkVhdx(await childFile())
     expect(image.type).toBe('differencing')
     expect(problems.map(({ code }) => code)).toEqual(['PARENT_NOT_OPENED'])
-    expect(problems[0]!.message).toContain("its parent, 'p.vhdx', was not looked at")
+    expect(problems[0]!.message).toBe("this is a differencing image, and its parent, 'p.vhdx', was not looked at")
+    expect(summary).toMatchObject({ errors: 0, warnings: 0, notes: 1 })
     expect(summary.blocks).toMatchObject({ partiallyPresent: 2, fullyPresent: 1, notPresent: 2 })
   })
 
