@@ -9,7 +9,7 @@ import type { Files } from '../volume/files.ts'
 import type { Archive, ArchiveSink, Member } from './archive.ts'
 import type { ExtractOptions } from './extract-options.ts'
 import { ExtractLog, type ExtractReport } from './extract-report.ts'
-import { ARCHIVE_NAMES } from './host-name.ts'
+import { ARCHIVE_NAMES, ZIP_NAMES } from './host-name.ts'
 import { type Item, Layout, type PlannedFolder, type PlannedLink } from './layout.ts'
 import { linkTarget } from './link-target.ts'
 import { readContent } from './read-content.ts'
@@ -127,7 +127,7 @@ class Archiving {
     this.#total = total
     this.#log = log
     this.#options = options
-    this.#names = new TargetNames(ARCHIVE_NAMES, renamed => log.renamed(renamed))
+    this.#names = new TargetNames(options.format === 'tar' ? ARCHIVE_NAMES : ZIP_NAMES, renamed => log.renamed(renamed))
     this.#layout = new Layout(this.#names, log, { name: undefined, streams: options.streams ? 'files' : 'none' })
   }
 

@@ -34,6 +34,9 @@ export const WINDOWS_NAMES: NameRules = {
 /** Archives, which may be unpacked anywhere: nothing in them may be taken for a separator. */
 export const ARCHIVE_NAMES: NameRules = { ...POSIX_NAMES, backslash: true }
 
+/** Zip archives, which are mostly unpacked on Windows. */
+export const ZIP_NAMES: NameRules = { ...WINDOWS_NAMES, foldsCase: false }
+
 const CONTROLS = '\\u0000-\\u001f\\u007f'
 /** A surrogate without its other half: no UTF-8 can say it. */
 const LONE_SURROGATE = '[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]'

@@ -46,6 +46,7 @@ const PACKAGES = {
   setfattr: 'attr',
   sgdisk: 'gdisk',
   tar: 'tar',
+  unzip: 'unzip',
   vhdiinfo: 'libvhdi-utils',
   vhdimount: 'libvhdi-utils',
   'wimlib-imagex': 'wimtools',
