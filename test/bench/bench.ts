@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { cacheFolder } from '../helpers/folders.ts'
 import { benchCapture } from './capture.ts'
+import { benchCodecs } from './codecs.ts'
 import { benchCopyOut, benchList } from './files.ts'
 import { install, machine } from './measure.ts'
 import type { Settings } from './settings.ts'
@@ -15,6 +16,7 @@ const BENCHMARKS: Readonly<Record<string, (settings: Settings) => Promise<void>>
   capture: benchCapture,
   list: benchList,
   'copy-out': benchCopyOut,
+  codecs: benchCodecs,
 }
 
 const HELP = `npm run bench -- [BENCHMARK …] [--data 3GiB] [--files 100000] [--rounds 5] [--dir FOLDER] [--no-huge]
