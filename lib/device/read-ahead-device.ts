@@ -10,8 +10,16 @@ const MAX_WINDOWS = 32
 const LARGE = WINDOW_SIZE / 2
 /** A read follows another when it begins no further behind its end than this. */
 const GAP = 32 * KiB
+/** Reads that have followed each other when the next is read ahead of: a look-up of a path has two now and then. */
+const LEAST_FOLLOWING = 3
 /** How many runs of reads may be under way side by side, as records and contents of files are. */
 const RUNS = 8
+
+/** Reads that followed each other. */
+interface Run {
+  readonly end: number
+  readonly reads: number
+}
 
 interface Window {
   readonly offset: number
@@ -32,8 +40,8 @@ export class ReadAheadDevice extends BlockDevice {
   readonly #base: BlockDevice
   /** The newest last. */
   readonly #windows: Window[] = []
-  /** Where runs of reads have come to, the newest last. */
-  readonly #ends: number[] = []
+  /** The newest last. */
+  readonly #runs: Run[] = []
 
   constructor(base: BlockDevice) {
     super()
@@ -66,13 +74,14 @@ export class ReadAheadDevice extends BlockDevice {
     window.buffer.copy(target, 0, offset - window.offset, offset - window.offset + target.length)
   }
 
-  /** Whether a read follows one before it. */
+  /** Whether a read follows enough others. */
   #noteRun(offset: number, end: number): boolean {
-    const run = this.#ends.findLastIndex(last => offset >= last && offset - last <= GAP)
-    if (run >= 0) this.#ends.splice(run, 1)
-    else if (this.#ends.length === RUNS) this.#ends.shift()
-    this.#ends.push(end)
-    return run >= 0
+    const at = this.#runs.findLastIndex(run => offset >= run.end && offset - run.end <= GAP)
+    const reads = 1 + (at < 0 ? 0 : this.#runs[at]!.reads)
+    if (at >= 0) this.#runs.splice(at, 1)
+    else if (this.#runs.length === RUNS) this.#runs.shift()
+    this.#runs.push({ end, reads })
+    return reads > LEAST_FOLLOWING
   }
 
   #load(offset: number): Window {
