@@ -89,7 +89,8 @@ export { readPartitionTable } from './partition/partition-table.ts'
 /** The disk in an older image. */
 export { VhdDevice, type VhdOpenOptions } from './vhd/vhd-device.ts'
 /** Where on its disk an image has blocks. */
-export { type BlockMap, mapBlocks } from './vhdx/block-map.ts'
+export type { BlockStates } from './vhdx/bat.ts'
+export { type BlockMap, type BlockTable, mapBlocks, openBlockTable } from './vhdx/block-map.ts'
 /** Whether an image keeps every rule of its format. */
 export { type CheckOptions, type CheckResult, checkVhdx } from './vhdx/check.ts'
 export { type Inspection, type InspectOptions, inspectVhdx } from './vhdx/inspect.ts'
@@ -99,7 +100,7 @@ export type { Problem } from './vhdx/rules.ts'
 /** Every structure of an image, with its place and its fields. */
 export type { InspectedField, InspectedStructure } from './vhdx/structure-view.ts'
 /** The disk in an image. */
-export { type BlockStates, VhdxDevice, type VhdxOpenOptions } from './vhdx/vhdx-device.ts'
+export { VhdxDevice, type VhdxOpenOptions } from './vhdx/vhdx-device.ts'
 /** Files of a volume, and all there is to know of one. */
 export { type Entry, type EntryKind, FileAttribute, type FileTime, type NamedStream } from './volume/entry.ts'
 export type {

@@ -1,11 +1,12 @@
 import {
   type BlockMap,
   type BlockStates,
+  type BlockTable,
   demandVhdx,
   FileDevice,
   formatSize,
   mapBlocks,
-  VhdxDevice,
+  openBlockTable,
 } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -23,7 +24,11 @@ export default defineCommand({
   describe: 'Which blocks of the disk are in the file, as a picture or as ranges',
   builder: yargs =>
     yargs
-      .positional('image', { type: 'string', demandOption: true, describe: 'A VHDX' })
+      .positional('image', {
+        type: 'string',
+        demandOption: true,
+        describe: 'A VHDX; the parent of a child is not needed',
+      })
       .option('ranges', { type: 'boolean', default: false, describe: 'List the states of all blocks as ranges' })
       .option('ascii', { type: 'boolean', default: !isUtf8(), describe: 'Draw with ASCII characters' })
       .options(outputOptions)
@@ -33,12 +38,12 @@ export default defineCommand({
     const output = new Output(args)
     await using file = await FileDevice.open(args.image)
     await demandVhdx(file, args.image)
-    const disk = await VhdxDevice.open(file)
-    if (args.ranges || args.json) await output.results(rangesOf(disk), rangeText)
-    const map = await mapBlocks(disk, COLUMNS * ROWS)
-    const { blockSize, blockCount } = disk.geometry
-    const summary = { type: 'summary', virtualSize: disk.size, blockSize, blockCount, blocks: map.blocks }
-    await output.result(summary, () => (args.ranges ? countsText(map) : picture(disk, map, args.ascii)))
+    const table = await openBlockTable(file)
+    if (args.ranges || args.json) await output.results(rangesOf(table), rangeText)
+    const map = await mapBlocks(table, COLUMNS * ROWS)
+    const { virtualSize, blockSize, blockCount } = table.geometry
+    const summary = { type: 'summary', virtualSize, blockSize, blockCount, blocks: map.blocks }
+    await output.result(summary, () => (args.ranges ? countsText(map) : picture(table.geometry, map, args.ascii)))
     return ExitCode.done
   },
 })
@@ -49,11 +54,11 @@ interface BlockRange extends BlockStates {
   readonly length: number
 }
 
-async function* rangesOf(disk: VhdxDevice): AsyncGenerator<BlockRange> {
-  const { blockSize } = disk.geometry
-  for await (const { block, count, state } of disk.blockStates()) {
+async function* rangesOf(table: BlockTable): AsyncGenerator<BlockRange> {
+  const { blockSize, virtualSize } = table.geometry
+  for await (const { block, count, state } of table.blockStates()) {
     const offset = block * blockSize
-    yield { type: 'range', offset, length: Math.min(count * blockSize, disk.size - offset), block, count, state }
+    yield { type: 'range', offset, length: Math.min(count * blockSize, virtualSize - offset), block, count, state }
   }
 }
 
@@ -61,16 +66,16 @@ function rangeText({ offset, length, state, block, count }: BlockRange): string 
   return `${String(offset).padStart(15)}  ${formatSize(length).padStart(10)}  ${state.padEnd(16)}  block ${block}, ${count} in all`
 }
 
-function picture(disk: VhdxDevice, map: BlockMap, ascii: boolean): string {
+function picture({ blockCount, blockSize }: BlockTable['geometry'], map: BlockMap, ascii: boolean): string {
   const shades = ascii ? ASCII_SHADES : UNICODE_SHADES
-  const blocksPerCell = disk.geometry.blockCount / map.cells.length
+  const bytesPerCell = (blockCount / map.cells.length) * blockSize
   const rows = Math.ceil(map.cells.length / COLUMNS)
   const lines = Array.from({ length: rows }, (_, row) => {
-    const offset = row * COLUMNS * blocksPerCell * disk.geometry.blockSize
+    const offset = row * COLUMNS * bytesPerCell
     const cells = map.cells.slice(row * COLUMNS, (row + 1) * COLUMNS)
     return `${formatSize(offset).padStart(10)}  ${cells.map(share => shadeOf(share, shades)).join('')}`
   })
-  const cell = `a cell is ${formatSize(blocksPerCell * disk.geometry.blockSize)}`
+  const cell = `a cell is ${formatSize(bytesPerCell)}`
   const legend = `${shades[0]} nothing  ${shades[1]} to 1/3  ${shades[2]} to 2/3  ${shades[3]} more  ${shades[4]} all`
   return [...lines, '', `${legend}; ${cell} of the disk`, countsText(map)].join('\n')
 }

@@ -5,7 +5,7 @@
 import { MiB } from '../binary/size.ts'
 import type { ByteSource } from '../device/block-device.ts'
 import { highAt, isEmptyPage, lowAt, mebibyteOf, reservedBitsOf, stateOf } from './bat-entry.ts'
-import { BAT_ENTRY_SIZE, FULLY_PRESENT } from './format.ts'
+import { BAT_ENTRY_SIZE, FULLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
 import { bitmapEntryIndex, blockOfEntry, type Geometry, payloadEntryIndex } from './layout.ts'
 import { PageCache } from './page-cache.ts'
 
@@ -23,6 +23,13 @@ export interface BlockRun {
   readonly kind: number
   readonly block: number
   readonly count: number
+}
+
+/** Blocks `block` to `block + count - 1`, which are all in one state. */
+export interface BlockStates {
+  readonly block: number
+  readonly count: number
+  readonly state: PayloadState
 }
 
 /** Entries `index` and up, in a buffer that is only good until the next page is asked for. */
@@ -98,6 +105,11 @@ export class Bat {
       }
     }
     yield { kind, block, count: end - block }
+  }
+
+  /** The states of all payload blocks, in order. */
+  async *states(): AsyncIterable<BlockStates> {
+    for await (const { kind, block, count } of this.runs(stateOf)) yield { block, count, state: PAYLOAD_STATES[kind]! }
   }
 
   /** How many payload blocks have their bytes in the file. */

@@ -1,6 +1,26 @@
 /** Where on the disk the blocks of an image lie that are really there: shares of equal parts, for a picture. */
+import type { BlockDevice } from '../device/block-device.ts'
+import { Bat, type BlockStates } from './bat.ts'
 import { FULLY_PRESENT, PARTIALLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
-import type { BlockStates, VhdxDevice } from './vhdx-device.ts'
+import type { Geometry } from './layout.ts'
+import { readSoundStructures } from './structures.ts'
+
+/** What an image has of its disk, told by blocks: a `VhdxDevice`, or what `openBlockTable` gives. */
+export interface BlockTable {
+  readonly geometry: Geometry
+  /** In order, from the first block to the last. */
+  blockStates(): AsyncIterable<BlockStates>
+}
+
+/**
+ * The blocks of the image in `file`, which stays the caller's: of a differencing image too, whose parent is not needed.
+ * Throws as `VhdxDevice.open` for an image that cannot be read.
+ */
+export async function openBlockTable(file: BlockDevice): Promise<BlockTable> {
+  const { file: replayed, regionTables, geometry } = await readSoundStructures(file)
+  const bat = new Bat(replayed, regionTables.bat.offset, geometry)
+  return { geometry, blockStates: () => bat.states() }
+}
 
 /** The blocks of an image, as ranges of one state each. */
 export interface BlockMap {
@@ -11,11 +31,11 @@ export interface BlockMap {
 }
 
 /** Divides the disk into `cellCount` parts, or one per block where it has fewer, and reads the whole BAT. */
-export async function mapBlocks(disk: VhdxDevice, cellCount: number): Promise<BlockMap> {
-  const { blockCount } = disk.geometry
+export async function mapBlocks(table: BlockTable, cellCount: number): Promise<BlockMap> {
+  const { blockCount } = table.geometry
   const cells = new Array<number>(Math.min(cellCount, blockCount)).fill(0)
   const blocks = Object.fromEntries(PAYLOAD_STATES.map(state => [state, 0])) as Record<PayloadState, number>
-  for await (const run of disk.blockStates()) {
+  for await (const run of table.blockStates()) {
     blocks[run.state] += run.count
     if (IN_FILE.includes(run.state)) addRun(cells, blockCount, run)
   }

@@ -3,16 +3,8 @@ import { BlockDevice, type ByteSource } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { DiskImageError, ReadOnlyError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { stateOf } from './bat-entry.ts'
-import {
-  type Header,
-  LOGICAL_SECTOR_SIZE,
-  logicalSectorSize,
-  PAYLOAD_STATES,
-  type PayloadState,
-  VIRTUAL_DISK_SIZE,
-  virtualDiskSize,
-} from './format.ts'
+import type { BlockStates } from './bat.ts'
+import { type Header, LOGICAL_SECTOR_SIZE, logicalSectorSize, VIRTUAL_DISK_SIZE, virtualDiskSize } from './format.ts'
 import { type Gathering, gather } from './gathering.ts'
 import type { Geometry } from './layout.ts'
 import { findItem, type Metadata, parentProblem } from './metadata.ts'
@@ -20,13 +12,6 @@ import type { MetadataItem } from './metadata-table.ts'
 import { type Extent, PayloadBlocks } from './payload-blocks.ts'
 import { errorOf, type Problem, problem, type RuleCode } from './rules.ts'
 import { readSoundStructures, type SoundStructures } from './structures.ts'
-
-/** Blocks `block` to `block + count - 1`, which are all in one state. */
-export interface BlockStates {
-  readonly block: number
-  readonly count: number
-  readonly state: PayloadState
-}
 
 /** With what an image is opened. */
 export interface VhdxOpenOptions {
@@ -115,11 +100,9 @@ export class VhdxDevice extends BlockDevice {
     return this.#blocks.bat.presentCount()
   }
 
-  /** The states of all blocks, in order, from one page of the BAT to the next. */
-  async *blockStates(): AsyncIterable<BlockStates> {
-    for await (const { kind, block, count } of this.#blocks.bat.runs(stateOf)) {
-      yield { block, count, state: PAYLOAD_STATES[kind]! }
-    }
+  /** The states of all blocks, in order. Reads the BAT page by page. */
+  blockStates(): AsyncIterable<BlockStates> {
+    return this.#blocks.bat.states()
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {

@@ -222,6 +222,15 @@ describe('map', () => {
     expect((await vhdx(['map', image, '--ranges'])).stdout).toContain('1048576       2 MiB  notPresent')
   })
 
+  test('of a child without its parent', async () => {
+    await using folder = await scratch()
+    const locator = { parent_linkage: `{${ID}}`, relative_path: '.\\base.vhdx' }
+    const child = await imageFile(folder.path('child.avhdx'), image => image.makeChild(locator))
+    const { exitCode, stdout } = await vhdx(['map', child, '--json'])
+    const summary = JSON.parse(stdout.trimEnd().split('\n').at(-1)!)
+    expect([exitCode, summary.blocks]).toMatchObject([0, { fullyPresent: 3, notPresent: 5 }])
+  })
+
   test('a dirty log is replayed, and info, check and inspect say so', async () => {
     await using folder = await scratch()
     const image = await imageFile(folder.path('image.vhdx'), image => {

@@ -8,7 +8,7 @@ import { FileDevice } from '../../lib/device/file-device.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { endOf, type Range } from '../../lib/device/ranges.ts'
 import { DiskImageError } from '../../lib/errors.ts'
-import { mapBlocks } from '../../lib/vhdx/block-map.ts'
+import { mapBlocks, openBlockTable } from '../../lib/vhdx/block-map.ts'
 import { checkVhdx } from '../../lib/vhdx/check.ts'
 import { readVhdxIdentity } from '../../lib/vhdx/identity.ts'
 import { VhdxDevice } from '../../lib/vhdx/vhdx-device.ts'
@@ -290,6 +290,11 @@ describe('a child by itself', () => {
     expect(problems[0]!.message).toBe("this is a differencing image, and its parent, 'p.vhdx', was not looked at")
     expect(summary).toMatchObject({ errors: 0, warnings: 0, notes: 1 })
     expect(summary.blocks).toMatchObject({ partiallyPresent: 2, fullyPresent: 1, notPresent: 2 })
+  })
+
+  test('says which blocks it has', async () => {
+    const table = await openBlockTable(await childFile())
+    expect((await mapBlocks(table, 8)).cells).toEqual([1, 0, 0, 0, 1, 0, 1, 0])
   })
 
   test('is not opened', async () => {
