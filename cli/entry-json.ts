@@ -1,6 +1,7 @@
 /** Entries as lines of JSON, with the same keys for every file system: null is what it has not. */
 import { type DiskImageError, type Entry, FileAttribute } from '../lib/index.ts'
-import { type JsonBytes, jsonText } from './json-bytes.ts'
+import { FILE_TIME_LENGTH, FileTimeSlot } from './file-time.ts'
+import { type JsonBytes, jsonText, NULL } from './json-bytes.ts'
 
 /** An entry in a list. */
 export interface Listed {
@@ -19,14 +20,10 @@ const KIND = {
   other: jsonText(',"kind":"other","size":'),
 }
 const ALLOCATED_SIZE = jsonText(',"allocatedSize":')
-const MODIFIED = jsonText(',"modified":')
-const CREATED = jsonText(',"created":')
-const ACCESSED = jsonText(',"accessed":')
-const CHANGED = jsonText(',"changed":')
-const ATTRIBUTES = jsonText(',"attributes":')
-const RECORD = jsonText(',"record":')
-const NO_RECORD = jsonText(',"record":null')
+const RECORD = ',"record":'
 const LINKS = jsonText(',"links":')
+/** How nearly all entries end. */
+const PLAIN_END = jsonText(',"links":1,"streams":[],"target":null}\n')
 const STREAMS = jsonText(',"streams":[')
 const NO_STREAMS = jsonText(',"streams":[]')
 const FIRST_NAME = jsonText('{"name":')
@@ -54,20 +51,15 @@ export function writeEntry(json: JsonBytes, listed: Listed): void {
   json.number(entry.size)
   json.text(ALLOCATED_SIZE)
   json.number(entry.allocatedSize)
-  json.text(MODIFIED)
-  json.time(entry.modified)
-  json.text(CREATED)
-  json.time(entry.created)
-  json.text(ACCESSED)
-  json.time(entry.accessed)
-  json.text(CHANGED)
-  json.time(entry.changed)
-  json.text(ATTRIBUTES)
+  writeTimes(json, entry)
   json.text(attributeList(entry.attributes))
-  if (entry.record === undefined) json.text(NO_RECORD)
-  else {
-    json.text(RECORD)
-    json.number(entry.record)
+  if (entry.record === undefined) json.text(NULL)
+  else json.number(entry.record)
+  const error = listed.error ?? entry.error
+  const isPlain = entry.links === 1 && entry.streams.length === 0 && entry.target === undefined
+  if (isPlain && error === undefined && !('hash' in listed)) {
+    json.text(PLAIN_END)
+    return
   }
   json.text(LINKS)
   json.number(entry.links)
@@ -78,10 +70,36 @@ export function writeEntry(json: JsonBytes, listed: Listed): void {
     json.text(TARGET)
     json.string(entry.target)
   }
-  const error = listed.error ?? entry.error
   if (error !== undefined) writeError(json, error)
   else if ('hash' in listed) writeHash(json, listed.hash)
   json.text(END)
+}
+
+const TIMES = ['modified', 'created', 'accessed', 'changed'] as const
+const TIME_KEYS = TIMES.map(name => jsonText(`,"${name}":`))
+
+/** All four as they were in the entry before, ready to be written in one piece where the next has all four, too. */
+const times = Buffer.from(TIMES.map(name => `,"${name}":"${' '.repeat(FILE_TIME_LENGTH)}"`).join(''))
+const slots = TIMES.map(name => new FileTimeSlot(times.subarray(times.indexOf(`"${name}"`) + name.length + 4)))
+
+function writeTimes(json: JsonBytes, { modified, created, accessed, changed }: Entry): void {
+  const fits =
+    modified !== undefined &&
+    created !== undefined &&
+    accessed !== undefined &&
+    changed !== undefined &&
+    slots[0]!.set(modified) &&
+    slots[1]!.set(created) &&
+    slots[2]!.set(accessed) &&
+    slots[3]!.set(changed)
+  if (fits) {
+    json.text(times)
+    return
+  }
+  for (const [i, time] of [modified, created, accessed, changed].entries()) {
+    json.text(TIME_KEYS[i]!)
+    json.time(time)
+  }
 }
 
 function writeStreams(json: JsonBytes, streams: Entry['streams']): void {
@@ -119,14 +137,14 @@ export function attributeNames(attributes: number): string[] {
   return [...known.map(([name]) => name), ...(rest === 0 ? [] : [`0x${rest.toString(16)}`])]
 }
 
-/** Lists of names by attributes: a volume has few combinations. Emptied when a hostile one has many. */
+/** Lists of names by attributes, from key to key: a volume has few combinations. Emptied when a hostile one has many. */
 const attributeLists = new Map<number, Uint8Array>()
 const MAX_ATTRIBUTE_LISTS = 1_000
 
 function attributeList(attributes: number): Uint8Array {
   const known = attributeLists.get(attributes)
   if (known !== undefined) return known
-  const list = jsonText(JSON.stringify(attributeNames(attributes)))
+  const list = jsonText(`,"attributes":${JSON.stringify(attributeNames(attributes))}${RECORD}`)
   if (attributeLists.size === MAX_ATTRIBUTE_LISTS) attributeLists.clear()
   attributeLists.set(attributes, list)
   return list

@@ -6,6 +6,19 @@ const SECONDS_PER_DAY = 86_400
 /** Milliseconds between 1601 and 1970. */
 const UNIX_EPOCH = 11_644_473_600_000
 
+/** `2026-11-22T`, and all of `2026-11-22T17:23:38.3971234Z`. */
+const DATE_LENGTH = 11
+export const FILE_TIME_LENGTH = 28
+
+/** The most bytes that `writeFileTime` writes: years above 9999 have a sign and six digits, as in ISO 8601. */
+export const MAX_FILE_TIME_LENGTH = FILE_TIME_LENGTH + 3
+
+/** The upper half of times about the end of the year 9999. */
+const LAST_HIGH = Number(2_650_467_744_000_000_000n / 2n ** 32n)
+
+const DIGIT_0 = 0x30
+const [COLON, DOT, Z] = [0x3a, 0x2e, 0x5a]
+
 /**
  * A time is written here as one number and read in halves and quarters, lowest first as on every machine this runs on:
  * dividing a bigint takes longer than all the rest.
@@ -15,49 +28,45 @@ const halves = new Uint32Array(whole.buffer)
 const quarters = new Uint16Array(whole.buffer)
 const QUARTER = 2 ** 16
 
-const DIGIT_0 = 0x30
-const [COLON, DOT, T, Z] = [0x3a, 0x2e, 0x54, 0x5a]
+/** Of the time that was divided last: since 1601, and the rest of 100 ns each. */
+let seconds = 0
+let ticks = 0
 
-/** The most bytes that `writeFileTime` writes. */
-export const MAX_FILE_TIME_LENGTH = 31
-
-/**
- * Writes `time` at `at` of `target` as 2026-11-22T17:23:38.3971234Z, to the last tick, and returns where it ends. Years
- * above 9999 have a sign and six digits, as in ISO 8601. Lists call it a million times.
- */
-export function writeFileTime(target: Uint8Array, at: number, time: FileTime): number {
-  whole[0] = time
-  // Division by hand, a digit of 16 bits after the other, so that no step has more than the 53 bits of a number.
+/** Divides what is in `whole`. */
+function divide(): void {
+  // By hand, a digit of 16 bits after the other, so that no step has more than the 53 bits of a number.
   const high = Math.floor(halves[1]! / TICKS_PER_SECOND)
   let rest = (halves[1]! - high * TICKS_PER_SECOND) * QUARTER + quarters[1]!
   const middle = Math.floor(rest / TICKS_PER_SECOND)
   rest = (rest - middle * TICKS_PER_SECOND) * QUARTER + quarters[0]!
   const low = Math.floor(rest / TICKS_PER_SECOND)
-  const seconds = (high * QUARTER + middle) * QUARTER + low
-  let ticks = rest - low * TICKS_PER_SECOND
-  const day = Math.floor(seconds / SECONDS_PER_DAY)
-  let second = seconds - day * SECONDS_PER_DAY
+  seconds = (high * QUARTER + middle) * QUARTER + low
+  ticks = rest - low * TICKS_PER_SECOND
+}
 
+/** Writes `time` at `at` of `target` as 2026-11-22T17:23:38.3971234Z, to the last tick, and returns where it ends. */
+export function writeFileTime(target: Uint8Array, at: number, time: FileTime): number {
+  whole[0] = time
+  divide()
+  const day = Math.floor(seconds / SECONDS_PER_DAY)
   const date = dateOf(day)
-  for (let i = 0; i < date.length; i++) target[at++] = date[i]!
-  let minute = Math.floor(second / 60)
-  second -= minute * 60
+  target.set(date, at)
+  const end = at + date.length
+  writeClock(target, end, seconds - day * SECONDS_PER_DAY)
+  writeTicks(target, end + 9, ticks)
+  return end + 17
+}
+
+/** `17:23:38.` */
+function writeClock(target: Uint8Array, at: number, second: number): void {
+  const minute = Math.floor(second / 60)
   const hour = Math.floor(minute / 60)
-  minute -= hour * 60
-  target[at] = T
-  writeTwoDigits(target, at + 1, hour)
-  target[at + 3] = COLON
-  writeTwoDigits(target, at + 4, minute)
-  target[at + 6] = COLON
-  writeTwoDigits(target, at + 7, second)
-  target[at + 9] = DOT
-  for (let i = at + 16; i >= at + 10; i--) {
-    const tenth = Math.floor(ticks / 10)
-    target[i] = DIGIT_0 + ticks - tenth * 10
-    ticks = tenth
-  }
-  target[at + 17] = Z
-  return at + 18
+  writeTwoDigits(target, at, hour)
+  target[at + 2] = COLON
+  writeTwoDigits(target, at + 3, minute - hour * 60)
+  target[at + 5] = COLON
+  writeTwoDigits(target, at + 6, second - minute * 60)
+  target[at + 8] = DOT
 }
 
 function writeTwoDigits(target: Uint8Array, at: number, value: number): void {
@@ -66,7 +75,56 @@ function writeTwoDigits(target: Uint8Array, at: number, value: number): void {
   target[at + 1] = DIGIT_0 + value - ten * 10
 }
 
-/** Dates by days since 1601: the times of a volume lie in few days. Emptied when it grows large. */
+/** `3971234Z` */
+function writeTicks(target: Uint8Array, at: number, value: number): void {
+  let left = value
+  for (let i = at + 6; i >= at; i--) {
+    const tenth = Math.floor(left / 10)
+    target[i] = DIGIT_0 + left - tenth * 10
+    left = tenth
+  }
+  target[at + 7] = Z
+}
+
+/**
+ * A place for one time after the other, such as the times of creation in a list: only what is not as it was is written.
+ * Neighbours in a list often have the day in common, and the second.
+ */
+export class FileTimeSlot {
+  readonly #target: Uint8Array
+  #low = -1
+  #high = -1
+  #day = -1
+  #second = -1
+
+  /** Writes the first `FILE_TIME_LENGTH` bytes of `target`. */
+  constructor(target: Uint8Array) {
+    this.#target = target
+  }
+
+  /** Whether `time` fits, as all do before the year 10000; otherwise nothing is written. */
+  set(time: FileTime): boolean {
+    whole[0] = time
+    const low = halves[0]!
+    const high = halves[1]!
+    if (low === this.#low && high === this.#high) return true
+    if (high >= LAST_HIGH) return false
+    this.#low = low
+    this.#high = high
+    divide()
+    if (seconds !== this.#second) {
+      this.#second = seconds
+      const day = Math.floor(seconds / SECONDS_PER_DAY)
+      if (day !== this.#day) this.#target.set(dateOf(day), 0)
+      this.#day = day
+      writeClock(this.#target, DATE_LENGTH, seconds - day * SECONDS_PER_DAY)
+    }
+    writeTicks(this.#target, DATE_LENGTH + 9, ticks)
+    return true
+  }
+}
+
+/** `2026-11-22T` by days since 1601: the times of a volume lie in few days. Emptied when it grows large. */
 const dates = new Map<number, Buffer>()
 const MAX_DATES = 10_000
 
@@ -74,7 +132,7 @@ function dateOf(day: number): Buffer {
   const known = dates.get(day)
   if (known !== undefined) return known
   const [date] = new Date(day * SECONDS_PER_DAY * 1000 - UNIX_EPOCH).toISOString().split('T')
-  const bytes = Buffer.from(date!, 'latin1')
+  const bytes = Buffer.from(`${date}T`, 'latin1')
   if (dates.size === MAX_DATES) dates.clear()
   dates.set(day, bytes)
   return bytes

@@ -13,7 +13,7 @@ const [QUOTE, BACKSLASH, DIGIT_0] = [0x22, 0x5c, 0x30]
 /** Text that is always the same, such as `,"size":`. */
 export const jsonText = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'latin1'))
 
-const NULL = jsonText('null')
+export const NULL = jsonText('null')
 
 /** Collects JSON, piece by piece, until it is taken. */
 export class JsonBytes {
@@ -33,10 +33,8 @@ export class JsonBytes {
 
   /** Made by `jsonText`. */
   text(text: Uint8Array): void {
-    const bytes = this.#room(text.length)
-    let at = this.#length
-    for (let i = 0; i < text.length; i++) bytes[at++] = text[i]!
-    this.#length = at
+    this.#room(text.length).set(text, this.#length)
+    this.#length += text.length
   }
 
   /** A count or a size: whole and not negative. */
