@@ -1,12 +1,13 @@
 /** An image opened down to the files of one of its volumes: what every command about files begins with. */
+import type { Manifest } from '../copy/manifest.ts'
 import { readManifest } from '../copy/read-manifest.ts'
 import type { BlockDevice } from '../device/block-device.ts'
+import { LostRangesDevice } from '../device/lost-ranges-device.ts'
 import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type OpenDiskOptions, openDisk } from '../image/open-disk.ts'
 import { type OpenedImage, openImageIn } from '../image/open-image.ts'
 import { type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
-import type { LeftOut } from '../volume/left-out.ts'
 import { chooseVolume, type ReadableVolume } from './choose-volume.ts'
 
 /** Which disk is meant: that of an image, or of an image inside of it. */
@@ -98,10 +99,10 @@ export async function openFiles(path: string, options: OpenFilesOptions = {}): P
   }
 }
 
-async function openVolumeOf(disk: BlockDevice, partition?: number) {
-  const table = await readPartitionTable(disk, { truncated: 'cut' })
+async function openVolumeOf(captured: BlockDevice, partition?: number) {
   const findings: Finding[] = []
-  const leftOut = await leftOutOf(disk, findings)
+  const { disk, leftOut } = await withoutFalseZeros(captured, findings)
+  const table = await readPartitionTable(disk, { truncated: 'cut' })
   const { note, findings: passedOver, ...chosen } = await chooseVolume({ disk, table, leftOut }, partition)
   const { number } = chosen.partition
   const inPartition = (finding: Finding): Finding =>
@@ -114,23 +115,32 @@ async function openVolumeOf(disk: BlockDevice, partition?: number) {
   return { ...chosen, disk, table, notes: note === undefined ? [] : [note], findings }
 }
 
-/** What the capture left out, so that it is not taken for zeros. A manifest that cannot be read is a finding: the files can. */
-async function leftOutOf(
+/**
+ * What the capture left out and what it could not read, by its manifest, so that neither is taken for zeros. A manifest that
+ * cannot be used is a finding: the files can.
+ */
+async function withoutFalseZeros(
   disk: BlockDevice,
   findings: Finding[],
-): Promise<readonly (LeftOut & { readonly partition: number })[]> {
+): Promise<{ disk: BlockDevice; leftOut: Manifest['leftOut'] }> {
+  let manifest: Manifest | undefined
   try {
-    const manifest = await readManifest(disk)
-    if (manifest === undefined) return []
-    const missing = manifest.leftOutCount - manifest.leftOut.length
-    if (missing > 0) {
-      const message = `the capture left out ${missing} more files than its manifest has room to name: they read as zeros`
-      findings.push({ code: 'LEFT_OUT_UNNAMED', message, details: { count: missing } })
-    }
-    return manifest.leftOut
+    manifest = await readManifest(disk)
   } catch (error) {
     if (!(error instanceof FormatError)) throw error
     findings.push({ code: error.code, message: error.message, details: error.details })
-    return []
   }
+  if (manifest === undefined) return { disk, leftOut: [] }
+  const { leftOut, leftOutCount, readErrors } = manifest
+  const unnamed = leftOutCount - leftOut.length
+  if (unnamed > 0) {
+    const message = `the capture left out ${unnamed} more files than its manifest has room to name: they read as zeros`
+    findings.push({ code: 'LEFT_OUT_UNNAMED', message, details: { count: unnamed } })
+  }
+  if (readErrors.truncated) {
+    const message =
+      'the capture could not read more places of the disk than its manifest has room to name: they read as zeros'
+    findings.push({ code: 'READ_ERRORS_UNNAMED', message, details: { bytes: readErrors.bytes } })
+  }
+  return { disk: readErrors.ranges.length === 0 ? disk : new LostRangesDevice(disk, readErrors.ranges), leftOut }
 }
