@@ -132,6 +132,31 @@ describe('zip', () => {
     await expectFiles(folder.path('out'))
   })
 
+  testWith(
+    ['unzip', '7zz'],
+    'takes a file above 4 GiB, and another behind it',
+    async () => {
+      class Zeros extends MemoryDevice {
+        override get size(): number {
+          return 4 * 1024 * MiB + 5
+        }
+        protected override async readBytes(_: number, target: Buffer): Promise<void> {
+          target.fill(0)
+        }
+      }
+      const from = [
+        { name: 'huge', content: new Zeros(0) },
+        { name: 'behind', content: 'it' },
+      ]
+      await write(folder.path('a.zip'), { format: 'zip' }, from)
+      const listed = await run('unzip', ['-lq', folder.path('a.zip')])
+      expect(listed.stdout).toMatch(/4294967301 .* huge\n +2 .* behind\n/)
+      expect((await run('unzip', ['-p', folder.path('a.zip'), 'behind'])).stdout).toBe('it')
+      expect((await run('7zz', ['l', '-slt', folder.path('a.zip')])).stdout).toContain('Size = 4294967301')
+    },
+    120_000,
+  )
+
   test('is smaller than what is in it', async () => {
     await write(folder.path('a.zip'), { format: 'zip' }, [{ name: 'zeros', content: Buffer.alloc(3 * MiB) }])
     expect((await lstat(folder.path('a.zip'))).size).toBeLessThan(20_000)
