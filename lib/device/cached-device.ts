@@ -2,6 +2,7 @@
 import { KiB, MiB, roundDown } from '../binary/size.ts'
 import { BlockDevice } from './block-device.ts'
 import type { Range } from './ranges.ts'
+import { settle } from './settle.ts'
 
 interface CachedDeviceOptions {
   /** Bytes that are read at a time, 64 KiB unless told. */
@@ -48,7 +49,7 @@ export class CachedDevice extends BlockDevice {
       pieces.push(this.#chunk(start / this.#chunkSize).then(chunk => chunk.copy(piece, 0, from)))
       at += length
     }
-    await Promise.all(pieces)
+    await settle(pieces)
   }
 
   #chunk(number: number): Promise<Buffer> {

@@ -1,6 +1,7 @@
 /** The content of an attribute, resident or in any number of extents, as a device. spec-notes/ntfs.md, Sizes. */
 import { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
+import { settle } from '../device/settle.ts'
 import { hex, ReadOnlyError, UnsupportedError } from '../errors.ts'
 import { type Attribute, type AttributeExtent, appendExtent, isCompressed, isEncrypted } from './attribute.ts'
 import type { Geometry } from './boot-sector.ts'
@@ -91,7 +92,7 @@ export class AttributeReader extends BlockDevice {
     if (onDisk.length !== 1 || onDisk[0]!.length !== target.length) target.fill(0)
     for (let i = 0; i < onDisk.length; i += CONCURRENCY) {
       const batch = onDisk.slice(i, i + CONCURRENCY)
-      await Promise.all(
+      await settle(
         batch.map(piece => {
           const from = piece.offset - offset
           return this.#volume.read(piece.position!, target.subarray(from, from + piece.length))

@@ -3,6 +3,7 @@ import { MiB } from '../binary/size.ts'
 import { decodeLznt1 } from '../codec/lznt1.ts'
 import { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
+import { settle } from '../device/settle.ts'
 import { formatError, ReadOnlyError } from '../errors.ts'
 import type { AttributeExtent } from './attribute.ts'
 import { runsOf } from './attribute-reader.ts'
@@ -58,7 +59,7 @@ export class CompressedReader extends BlockDevice {
     const last = Math.floor((end - 1) / this.unitSize)
     for (let unit = first; unit <= last; unit += CONCURRENCY) {
       const count = Math.min(CONCURRENCY, last + 1 - unit)
-      await Promise.all(Array.from({ length: count }, (_, i) => this.#readPart(unit + i, offset, target)))
+      await settle(Array.from({ length: count }, (_, i) => this.#readPart(unit + i, offset, target)))
     }
     if (end > this.#initializedSize) target.fill(0, Math.max(0, this.#initializedSize - offset))
   }
@@ -113,7 +114,7 @@ export class CompressedReader extends BlockDevice {
       if (piece.length > 0) reads.push(this.#volume.read(lcn * this.#clusterSize, piece))
       at += piece.length
     }
-    await Promise.all(reads)
+    await settle(reads)
   }
 
   protected override dataRangesWithin(within: Range): AsyncIterable<Range> {

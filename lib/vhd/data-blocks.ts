@@ -2,17 +2,13 @@
 import { KiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { CachedDevice } from '../device/cached-device.ts'
+import { type Extent, ExtentList } from '../device/extents.ts'
 import { endOf, intersect, type Range } from '../device/ranges.ts'
 import { formatError, hex } from '../errors.ts'
 import { Bat } from './bat.ts'
 import { BAT_ENTRY_SIZE, dynamicHeader, footer, SECTOR_SIZE } from './format.ts'
 import { bitmapLength, sectorRuns } from './layout.ts'
 import type { VhdStructures } from './structures.ts'
-
-/** Bytes of the disk, and where in the file they lie; undefined where they are not in it. */
-export interface Piece extends Range {
-  readonly fileOffset: number | undefined
-}
 
 /** Where each byte of the disk lies in the file. Nothing is read until it is needed. */
 export class DataBlocks {
@@ -39,36 +35,39 @@ export class DataBlocks {
   }
 
   /**
-   * `range` in pieces, in order. `byBitmap`: sectors whose bit is not set are not in the file. Without a parent the
-   * bitmap has nothing to say: spec-notes/vhd.md, "Sector bitmaps".
+   * Where the bytes of `range` are, in order. With a parent, sectors whose bit is not set are the parent's; without one
+   * the bitmap has nothing to say: spec-notes/vhd.md, "Sector bitmaps".
    */
-  async pieces(range: Range, byBitmap: boolean): Promise<Piece[]> {
-    const pieces: Piece[] = []
+  async extents(range: Range, hasParent: boolean): Promise<Extent[]> {
+    const extents = new ExtentList()
+    const elsewhere = hasParent ? 'parent' : 'zeros'
     for (let offset = range.offset; offset < endOf(range); ) {
       const block = Math.floor(offset / this.blockSize)
       const within = offset - block * this.blockSize
       const length = Math.min(this.blockSize - within, endOf(range) - offset)
       const place = await this.#placeOf(block, within + length)
-      if (place === undefined) pieces.push({ offset, length, fileOffset: undefined })
-      else if (byBitmap) pieces.push(...(await this.#sectorPieces(place, block, { offset: within, length })))
-      else pieces.push({ offset, length, fileOffset: place + this.#bitmapLength + within })
+      if (place === undefined) extents.add({ offset, length }, elsewhere, offset)
+      else if (hasParent) await this.#addSectors(extents, place, block, { offset: within, length })
+      else extents.add({ offset, length }, 'file', place + this.#bitmapLength + within)
       offset += length
     }
-    return pieces
+    return extents.list
   }
 
-  /** Bytes `within` of `block`, which lies at byte `place` of the file, sector by sector. */
-  async #sectorPieces(place: number, block: number, within: Range): Promise<Piece[]> {
+  /** Adds bytes `within` of `block`, which lies at byte `place` of the file, sector by sector. */
+  async #addSectors(extents: ExtentList, place: number, block: number, within: Range): Promise<void> {
     const [first, end] = [Math.floor(within.offset / SECTOR_SIZE), Math.ceil(endOf(within) / SECTOR_SIZE)]
     const skipped = Math.floor(first / 8)
     const bitmap = Buffer.alloc(Math.ceil(end / 8) - skipped)
     await this.#bitmaps.read(place + skipped, bitmap)
-    return sectorRuns(bitmap, first - skipped * 8, end - skipped * 8).map(({ sector, count, present }) => {
+    for (const { sector, count, present } of sectorRuns(bitmap, first - skipped * 8, end - skipped * 8)) {
       const sectors = { offset: (sector + skipped * 8) * SECTOR_SIZE, length: count * SECTOR_SIZE }
-      const { offset, length } = intersect(sectors, within)!
-      const fileOffset = present ? place + this.#bitmapLength + offset : undefined
-      return { offset: block * this.blockSize + offset, length, fileOffset }
-    })
+      const run = intersect(sectors, within)!
+      const offset = block * this.blockSize + run.offset
+      const range = { offset, length: run.length }
+      if (present) extents.add(range, 'file', place + this.#bitmapLength + run.offset)
+      else extents.add(range, 'parent', offset)
+    }
   }
 
   /** Where in the file `block` begins, of which the first `length` bytes are needed; undefined where it has no place. */

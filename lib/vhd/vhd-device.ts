@@ -1,5 +1,6 @@
 /** The disk in a VHD file. */
 import { BlockDevice } from '../device/block-device.ts'
+import { readExtents } from '../device/extents.ts'
 import { endOf, intersect, mergeTouching, type Range } from '../device/ranges.ts'
 import { formatError, ReadOnlyError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
@@ -79,19 +80,8 @@ export class VhdDevice extends BlockDevice {
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
     if (this.#blocks === undefined) return this.#file.read(offset, target)
-    const pieces = await this.#blocks.pieces({ offset, length: target.length }, this.#parent !== undefined)
-    await Promise.all(
-      pieces.map(({ offset: at, length, fileOffset }) => {
-        const part = target.subarray(at - offset, at - offset + length)
-        return fileOffset === undefined ? this.#readElsewhere(at, part) : this.#file.read(fileOffset, part)
-      }),
-    )
-  }
-
-  /** What this image does not have is the parent's, or zeros. */
-  async #readElsewhere(offset: number, target: Buffer): Promise<void> {
-    if (this.#parent === undefined) target.fill(0)
-    else await this.#parent.read(offset, target)
+    const extents = await this.#blocks.extents({ offset, length: target.length }, this.#parent !== undefined)
+    await readExtents(extents, { file: this.#file, parent: this.#parent }, target)
   }
 
   protected override dataRangesWithin(within: Range): AsyncIterable<Range> {

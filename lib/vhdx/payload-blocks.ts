@@ -1,6 +1,7 @@
 /** Where the bytes of the disk are: in this file, in the parent, or nowhere because they are zeros. [MS-VHDX] 2.5.1.1. */
 import { MiB } from '../binary/size.ts'
 import type { BlockDevice, ByteSource } from '../device/block-device.ts'
+import { type Extent, ExtentList } from '../device/extents.ts'
 import { endOf, intersect, mergeTouching, type Range } from '../device/ranges.ts'
 import { unionRanges } from '../device/union-ranges.ts'
 import { Bat, type BatEntry } from './bat.ts'
@@ -11,13 +12,6 @@ import { PageCache } from './page-cache.ts'
 import { atByte, errorOf, problem, type RuleCode } from './rules.ts'
 import { SectorBitmap } from './sector-bitmap.ts'
 import type { Area } from './structures.ts'
-
-/** A piece of the disk, and where its bytes lie one behind the other. */
-export interface Extent extends Range {
-  readonly source: 'file' | 'parent' | 'zeros'
-  /** Byte of the file; of parent and zeros the same as `offset`. */
-  readonly place: number
-}
 
 /** What a run of blocks can hold, told by their BAT entries alone. */
 const NOTHING = 0
@@ -190,15 +184,4 @@ function contentOf(low: number, hasParent: boolean): number {
 async function* inherited(range: Range, parent: BlockDevice | undefined): AsyncIterable<Range> {
   const reached = parent && intersect(range, { offset: 0, length: parent.size })
   if (parent !== undefined && reached !== undefined) yield* parent.dataRanges(reached)
-}
-
-/** Extents in order, of which those that go on where the last one ends become one with it. */
-class ExtentList {
-  readonly list: { offset: number; length: number; source: Extent['source']; place: number }[] = []
-
-  add({ offset, length }: Range, source: Extent['source'], place: number): void {
-    const last = this.list.at(-1)
-    if (last?.source === source && last.place + last.length === place) last.length += length
-    else this.list.push({ offset, length, source, place })
-  }
 }

@@ -1,15 +1,15 @@
 /** The disk in a VHDX file. */
 import { BlockDevice, type ByteSource } from '../device/block-device.ts'
-import { endOf, type Range } from '../device/ranges.ts'
-import { DiskImageError, ReadOnlyError } from '../errors.ts'
+import { readExtents } from '../device/extents.ts'
+import type { Range } from '../device/ranges.ts'
+import { ReadOnlyError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { BlockStates } from './bat.ts'
 import { type Header, LOGICAL_SECTOR_SIZE, logicalSectorSize, VIRTUAL_DISK_SIZE, virtualDiskSize } from './format.ts'
-import { type Gathering, gather } from './gathering.ts'
 import type { Geometry } from './layout.ts'
 import { findItem, type Metadata, parentProblem } from './metadata.ts'
 import type { MetadataItem } from './metadata-table.ts'
-import { type Extent, PayloadBlocks } from './payload-blocks.ts'
+import { PayloadBlocks } from './payload-blocks.ts'
 import { errorOf, type Problem, problem, type RuleCode } from './rules.ts'
 import { readSoundStructures, type SoundStructures } from './structures.ts'
 
@@ -106,32 +106,8 @@ export class VhdxDevice extends BlockDevice {
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
-    const partOf = (range: Range) => target.subarray(range.offset - offset, endOf(range) - offset)
-    const gatherings = gather(await this.#blocks.extents({ offset, length: target.length }))
-    await Promise.all(gatherings.map(gathering => this.#readGathering(gathering, partOf)))
-  }
-
-  async #readGathering(gathering: Gathering, partOf: (range: Range) => Buffer): Promise<void> {
-    const { source, place, offset, length, extents } = gathering
-    if (extents.length > 1) {
-      const content = Buffer.allocUnsafe(length)
-      try {
-        await this.#readFrom(source, place, content)
-        for (const extent of extents) content.copy(partOf(extent), 0, extent.offset - offset, endOf(extent) - offset)
-        return
-      } catch (error) {
-        // What cannot be read may be what nobody asked for.
-        if (!(error instanceof DiskImageError)) throw error
-      }
-    }
-    for (const extent of extents) await this.#readFrom(source, extent.place, partOf(extent))
-  }
-
-  async #readFrom(source: Extent['source'], place: number, target: Buffer): Promise<void> {
-    if (source === 'file') return this.#content.read(place, target)
-    const length = source === 'parent' ? Math.max(0, Math.min(target.length, this.#parent!.size - place)) : 0
-    if (length > 0) await this.#parent!.read(place, target.subarray(0, length))
-    target.fill(0, length)
+    const extents = await this.#blocks.extents({ offset, length: target.length })
+    await readExtents(extents, { file: this.#content, parent: this.#parent }, target)
   }
 
   /** Blocks whose entries are broken count as data, so that whoever copies by ranges comes upon the error. */

@@ -1,6 +1,7 @@
 /** The content of a chain of clusters, as a device. */
 import { BlockDevice } from '../device/block-device.ts'
 import { intersect, type Range } from '../device/ranges.ts'
+import { settle } from '../device/settle.ts'
 import { ReadOnlyError } from '../errors.ts'
 import type { ClusterChain } from './cluster-chain.ts'
 
@@ -40,14 +41,14 @@ export class ClusterContent extends BlockDevice {
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
     const valid = target.subarray(0, Math.max(this.#validSize - offset, 0))
     target.fill(0, valid.length)
-    const pieces: Promise<void>[] = []
+    const pieces: { readonly place: number; readonly piece: Buffer }[] = []
     for (let at = 0; at < valid.length; ) {
       const place = await this.find(offset + at)
       const piece = valid.subarray(at, at + place.length)
-      pieces.push(this.#device.read(place.offset, piece))
+      pieces.push({ place: place.offset, piece })
       at += piece.length
     }
-    await Promise.all(pieces)
+    await settle(pieces.map(({ place, piece }) => this.#device.read(place, piece)))
   }
 
   protected override writeBytes(): Promise<void> {

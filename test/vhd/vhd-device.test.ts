@@ -362,6 +362,24 @@ describe('bitmaps', () => {
     )
   })
 
+  test('sectors that are here and there by turns are few requests, of file and parent', async () => {
+    const parent = new CountingDevice(new MemoryDevice(pattern(BLOCK, 7)))
+    const sectors = Array.from({ length: BLOCK / 1024 }, (_, i) => i * 2)
+    const blocks = { 0: { content: pattern(BLOCK), sectors } }
+    const file = new CountingDevice(
+      device(makeDynamic({ size: BLOCK, blockSize: BLOCK, blocks, parent: { uniqueId: PARENT_ID } })),
+    )
+    const disk = await VhdDevice.open(file, { parent })
+    await disk.read(0, Buffer.alloc(512))
+    const before = file.reads.length + parent.reads.length
+    const content = await readAll(disk)
+    expect(file.reads.length + parent.reads.length - before).toBe(2)
+    for (let sector = 0; sector < BLOCK / 512; sector++) {
+      const expected = pattern(BLOCK, sector % 2 === 0 ? 0 : 7).subarray(sector * 512, sector * 512 + 512)
+      expect(content.subarray(sector * 512, sector * 512 + 512).equals(expected)).toBe(true)
+    }
+  })
+
   test('what a child does not have is data where it is data in the parent', async () => {
     const size = 4 * BLOCK
     const parent = await VhdDevice.open(
