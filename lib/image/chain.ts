@@ -1,5 +1,6 @@
 /** An image with its parent, the parent's parent, and so on to one that has none. */
 import type { BlockDevice } from '../device/block-device.ts'
+import { settle } from '../device/settle.ts'
 import { DiskImageError, FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type ChainImage, type OpenableImage, readImage } from './chain-image.ts'
@@ -63,9 +64,9 @@ export async function openChain({ images }: Chain): Promise<{ disk: BlockDevice;
   return { disk: disk!, findings }
 }
 
-/** Closes the files of all images. */
+/** Closes the files of all images, also when one of them cannot be closed. */
 export async function closeChain(images: readonly OpenableImage[]): Promise<void> {
-  for (const { file } of images) await file.device.close()
+  await settle(images.map(({ file }) => file.device.close()))
 }
 
 const ofParent = ({ path }: ChainImage, finding: Finding): Finding => ({

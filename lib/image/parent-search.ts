@@ -42,9 +42,8 @@ export async function findParent(
     const place = folders.join(folder, names)
     if (tried.has(place)) continue
     tried.add(place)
-    const path = await folders.find(folder, names)
-    const found = path && (await attempt.open(path, folders))
-    if (found) return found
+    const found = await attempt.look(folder, names, folders)
+    if (found !== undefined) return found
   }
   throw attempt.failure([...tried])
 }
@@ -77,6 +76,7 @@ class Attempt {
   /** The first of each kind that was found. */
   #cycle: string | undefined
   #changed: OpenableImage | undefined
+  #noImage: string | undefined
   #failed: { readonly path: string; readonly error: DiskImageError } | undefined
 
   constructor(child: OpenableImage, link: ParentLink, chain: readonly OpenableImage[]) {
@@ -85,12 +85,14 @@ class Attempt {
     this.#chain = chain
   }
 
-  /** The image in the file `path`, if it is the parent. */
-  async open(path: string, folders: ImageFolders): Promise<OpenableImage | undefined> {
+  /** The image in the file `names` below `folder`, if it is there and the parent. A damaged folder hides no other place. */
+  async look(folder: string, names: readonly string[], folders: ImageFolders): Promise<OpenableImage | undefined> {
+    let path: string | undefined
     try {
-      return await this.take(await folders.open(path))
+      path = await folders.find(folder, names)
+      return path === undefined ? undefined : await this.take(await folders.open(path))
     } catch (error) {
-      this.#note(path, error)
+      this.#note(path ?? folders.join(folder, names), error)
       return undefined
     }
   }
@@ -115,7 +117,10 @@ class Attempt {
       return undefined
     }
     const container = await containerIn(file.device)
-    if (container !== 'VHDX' && container !== 'VHD') return undefined
+    if (container !== 'VHDX' && container !== 'VHD') {
+      this.#noImage ??= file.path
+      return undefined
+    }
     const image = await readImage(file, container === 'VHD' ? 'vhd' : 'vhdx')
     if (this.#link.ids.includes(image.id)) return image
     this.#changed ??= image
@@ -133,7 +138,8 @@ class Attempt {
     const { ids, paths } = this.#link
     const details = { child, paths, expected: ids, tried }
     const wanted = `the parent of ${child}, ${paths.map(path => `'${path}'`).join(' or ') || 'whose path it does not say'},`
-    const places = `Looked at ${listed(tried)}`
+    const stranger = this.#noImage === undefined ? '' : `; '${this.#noImage}' is no VHDX and no VHD`
+    const places = `Looked at ${listed(tried)}${stranger}`
     if (this.#failed !== undefined) {
       const { path, error } = this.#failed
       if (!(error instanceof FormatError)) return error

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { FileDevice } from '../../lib/device/file-device.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
-import { NotFoundError } from '../../lib/errors.ts'
+import { FormatError, NotFoundError } from '../../lib/errors.ts'
 import { MAX_CHAIN_LENGTH } from '../../lib/image/chain.ts'
 import { readChain } from '../../lib/image/open-chain.ts'
 import { openDisk } from '../../lib/image/open-disk.ts'
@@ -94,6 +94,33 @@ describe('the order in which a parent is looked for', async () => {
       '/p.vhdx': parent.file,
     })
     await expectDisk(openImageIn(files, '/VMs/leaf/child.vhdx'), child, ['/p.vhdx'])
+  })
+
+  test('a damaged folder on the way hides no other place, and is told when nothing else is found', async () => {
+    const contents = { '/VMs/leaf/child.vhdx': child.file }
+    const damaged = (contents: Readonly<Record<string, Buffer>>) => {
+      const { files } = filesOf(contents)
+      const stat = files.stat.bind(files)
+      files.stat = async path => {
+        if (path.startsWith('/VMs/relative')) throw new FormatError('BAD_FOLDER', 'the folder is damaged')
+        return stat(path)
+      }
+      return files
+    }
+    const opening = openImageIn(damaged({ ...contents, '/p.vhdx': parent.file }), '/VMs/leaf/child.vhdx')
+    await expectDisk(opening, child, ['/p.vhdx'])
+    await expect(openImageIn(damaged(contents), '/VMs/leaf/child.vhdx')).rejects.toMatchObject({
+      code: 'PARENT_DAMAGED',
+      message: expect.stringContaining('cannot be read in /VMs/relative/p.vhdx: the folder is damaged'),
+    })
+  })
+
+  test('a file of that name that is no image is told', async () => {
+    const { files } = filesOf({ '/child.vhdx': child.file, '/p.vhdx': Buffer.from('no image at all') })
+    await expect(openImageIn(files, '/child.vhdx', { parent: '/p.vhdx' })).rejects.toMatchObject({
+      code: 'PARENT_NOT_FOUND',
+      message: expect.stringContaining("Looked at '/p.vhdx'; '/p.vhdx' is no VHDX and no VHD"),
+    })
   })
 
   test('no place is looked at twice, and all are told', async () => {
