@@ -32,6 +32,7 @@ export async function replayLogOnDisk(file: ResizableDevice): Promise<boolean> {
 }
 
 async function apply(file: BlockDevice, { offset, length, descriptor, sector }: LogWrite): Promise<void> {
-  if (sector === undefined) await file.zero(offset, length)
-  else await file.write(offset, await readLogged(file, descriptor, sector))
+  if (sector !== undefined) return file.write(offset, await readLogged(file, descriptor, sector))
+  // A hole reads as zeros already. To write them might take the whole of the file system: a descriptor can name 256 TiB.
+  for await (const range of file.dataRanges({ offset, length })) await file.zero(range.offset, range.length)
 }

@@ -221,6 +221,22 @@ describe('on disk', () => {
     }
   })
 
+  test('zeros are not written where the file has a hole, however long', async () => {
+    await using folder = await scratch()
+    const path = folder.path('dirty.vhdx')
+    const image = base.copy()
+    image.editHeaders({ logGuid: LOG_GUID })
+    putInLog(image, 0, logEntry({ sequenceNumber: 5n, zeros: [{ fileOffset: 6 * MiB, zeroLength: 1024 * GiB }] }))
+    await writeFile(path, image.content)
+    await using file = await FileDevice.open(path, { mode: 'write' })
+    await replayLogOnDisk(file)
+    expect(file.size).toBe(6 * MiB + 1024 * GiB)
+    expect(await file.allocatedBytes()).toBeLessThan(16 * MiB)
+    const block = Buffer.alloc(MiB, 0xaa)
+    await file.read(6 * MiB, block)
+    expect(block.equals(Buffer.alloc(MiB))).toBe(true)
+  })
+
   test('a clean image, and one whose log cannot be replayed, are left as they are', async () => {
     const clean = new CrashingFile(base.copy().content)
     expect(await replayLogOnDisk(clean)).toBe(false)
