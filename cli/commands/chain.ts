@@ -62,7 +62,7 @@ function chainText(chain: ImageChain): string {
     `${image.format}, ${image.type}`,
     formatSize(image.virtualSize),
     formatSize(image.fileSize),
-    day(image.modified),
+    toTheSecond(image.modified),
     image.id,
     linkage(chain, index),
   ])
@@ -73,5 +73,5 @@ function chainText(chain: ImageChain): string {
   ].join('\n')
 }
 
-/** To the second, in UTC. */
-const day = (date: Date | undefined) => date?.toISOString().replace(/\.\d+Z$/, 'Z') ?? ''
+/** In UTC. */
+const toTheSecond = (date: Date | undefined) => date?.toISOString().replace(/\.\d+Z$/, 'Z') ?? ''

@@ -33,6 +33,7 @@ const noManifest = (path: string) =>
 
 function descriptionText(disk: DiskDescription): string {
   const { manifest, partitionTable } = disk
+  const parents = disk.chain.slice(1).map(({ path }) => path)
   const rows = disk.partitions.map(({ number, type, name, fileSystem, label, offset, size, usedBytes }) => [
     String(number),
     name ? `${type} (${name})` : type,
@@ -50,15 +51,7 @@ function descriptionText(disk: DiskDescription): string {
       ['file', `${formatSize(disk.fileSize)} (${disk.fileSize} bytes)`],
       ['sectors', `${disk.logicalSectorSize} bytes logical, ${disk.physicalSectorSize} physical`],
       ['blocks', disk.blockSize === null ? undefined : `${disk.allocatedBlocks} of ${formatSize(disk.blockSize)}`],
-      [
-        'parents',
-        disk.chain.length > 1
-          ? disk.chain
-              .slice(1)
-              .map(({ path }) => path)
-              .join(', ')
-          : undefined,
-      ],
+      ['parents', parents.length > 0 ? parents.join(', ') : undefined],
       ['log', disk.log ?? undefined],
       ['disk id', disk.virtualDiskId ?? undefined],
       ['data write id', disk.dataWriteGuid ?? undefined],
