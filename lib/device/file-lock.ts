@@ -2,7 +2,6 @@
  * Locks on open files: many may read a file, or one may write it. On Windows that is a matter of opening; elsewhere it is
  * flock(2), which the system takes back when the file is closed or the program dies. It is advice: it stops those who ask.
  */
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { BusyError } from '../errors.ts'
@@ -49,6 +48,8 @@ export async function lockFile(file: Lockable, kind: LockKind): Promise<LockKind
  * and so outlives the command. Undefined when there is no such command, or it fails.
  */
 async function tryFlockCommand(fd: number, kind: 'shared' | 'exclusive'): Promise<boolean | undefined> {
+  // Loaded where there is no other way: it takes milliseconds that every command would pay.
+  const { spawn } = await import('node:child_process')
   const child = spawn('flock', ['-n', kind === 'shared' ? '-s' : '-x', '3'], {
     stdio: ['ignore', 'ignore', 'ignore', fd],
   })
