@@ -1,6 +1,6 @@
 /** LZNT1, [MS-XCA] 2.5: what NTFS compresses files with. spec-notes/compression.md, LZNT1. */
 import { formatError } from '../errors.ts'
-import { copyMatch } from './match.ts'
+import { copyMatch, viewOf } from './match.ts'
 
 /** Bytes of content in a chunk. */
 const CHUNK_SIZE = 4096
@@ -44,6 +44,7 @@ function decodeChunk(
   chunkEnd: number,
   position: number,
 ): number {
+  const view = viewOf(target)
   let at = start
   let out = chunk
   // The upper bits of a match are its distance: as many as the content so far needs, at least 4. The others are its length.
@@ -68,7 +69,7 @@ function decodeChunk(
         throw damaged(position + at, `a match at most ${out - chunk} bytes back`, `one ${distance} bytes back`)
       }
       const length = Math.min((match & ((1 << lengthBits) - 1)) + LEAST_MATCH, chunkEnd - out)
-      copyMatch(target, out, distance, length)
+      copyMatch(target, view, out, distance, length)
       at += 2
       out += length
     }

@@ -1,7 +1,7 @@
 /** LZX as in WIM files and WOF: each chunk of 32 KiB by itself. spec-notes/compression.md, LZX. */
 import { formatError } from '../errors.ts'
 import { BitReader } from './bit-reader.ts'
-import { copyMatch } from './match.ts'
+import { copyMatch, viewOf } from './match.ts'
 import { PrefixCode } from './prefix-code.ts'
 
 /** The size of a block that says of itself that it has the default one. */
@@ -138,6 +138,7 @@ function decodeBlock(
   position: number,
 ): void {
   const { source } = reader
+  const view = viewOf(target)
   const { root: mainRoot, rootBits: mainBits } = mainCode
   const { root: lengthRoot, rootBits: lengthBits } = lengthCode
   const last = source.length - 1
@@ -216,7 +217,7 @@ function decodeBlock(
       throw damaged(position + at, `a match 1 to ${out} bytes back`, `one ${distance} bytes back`)
     if (length > end - out)
       throw damaged(position + at, `a match of at most ${end - out} bytes`, `one of ${length} bytes`)
-    copyMatch(target, out, distance, length)
+    copyMatch(target, view, out, distance, length)
     out += length
   }
   Object.assign(reader, { at, bits, count })

@@ -1,7 +1,7 @@
 /** XPRESS with Huffman codes, [MS-XCA] 2.1 and 2.2. spec-notes/compression.md, XPRESS-Huffman. */
 import { formatError } from '../errors.ts'
 import { BitReader } from './bit-reader.ts'
-import { copyMatch } from './match.ts'
+import { copyMatch, viewOf } from './match.ts'
 import { PrefixCode } from './prefix-code.ts'
 
 const SYMBOLS = 512
@@ -48,6 +48,7 @@ function readCode(reader: BitReader, position: number): void {
 /** Decodes up to byte `end` of the target, and leaves the reader where the next block begins. A match may go over `end`. */
 function decodeBlock(reader: BitReader, target: Buffer, start: number, end: number, position: number): number {
   const { source } = reader
+  const view = viewOf(target)
   const { root, rootBits } = code
   const last = source.length - 1
   let { at } = reader
@@ -91,7 +92,7 @@ function decodeBlock(reader: BitReader, target: Buffer, start: number, end: numb
     if (length > target.length - out) {
       throw damaged(position + at, `a match of at most ${target.length - out} bytes`, `one of ${length} bytes`)
     }
-    copyMatch(target, out, distance, length)
+    copyMatch(target, view, out, distance, length)
     out += length
   }
   Object.assign(reader, { at, bits, count })

@@ -1,6 +1,6 @@
 /** XPRESS without Huffman codes, [MS-XCA] 2.3 and 2.4. spec-notes/compression.md, XPRESS. */
 import { formatError } from '../errors.ts'
-import { copyMatch } from './match.ts'
+import { copyMatch, viewOf } from './match.ts'
 
 const LEAST_MATCH = 3
 /** Lengths up to here are in the match, the half byte and the byte; a length at the limit goes on in the next of them. */
@@ -11,6 +11,7 @@ const [IN_MATCH, IN_HALF, IN_BYTE] = [7, 15, 255]
  * Throws FormatError (XPRESS_DATA) naming the byte where the source is damaged or too short; `target` is then part filled.
  */
 export function decodeXpress(source: Buffer, target: Buffer, position = 0): void {
+  const view = viewOf(target)
   let [at, out] = [0, 0]
   let [flags, flagCount] = [0, 0]
   /** A byte whose upper half is the length of the next long match. */
@@ -51,7 +52,7 @@ export function decodeXpress(source: Buffer, target: Buffer, position = 0): void
     if (length > target.length - out) {
       throw damaged(position + at, `a match of at most ${target.length - out} bytes`, `one of ${length} bytes`)
     }
-    copyMatch(target, out, distance, length)
+    copyMatch(target, view, out, distance, length)
     out += length
   }
 }
