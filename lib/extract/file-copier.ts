@@ -201,18 +201,16 @@ export class FileCopier implements AsyncDisposable {
     )
     let left = read.filter(file => file !== undefined)
     while (left.length > 0) {
-      const failures = await this.#thread(slot).write(
-        memory,
-        left.map(({ file }) => file),
-      )
+      const files = left.map(({ file }) => file)
+      const failures = new Map((await this.#thread(slot).write(memory, files)).map(failure => [failure.index, failure]))
       const again: typeof left = []
-      for (const [i, failure] of failures.entries()) {
-        const { item, file } = left[i]!
+      for (const [i, { item, place, file }] of left.entries()) {
+        const failure = failures.get(i)
         if (failure === undefined) await this.#copied(item, file.path)
         else if (failure.code !== 'EEXIST') this.failed(item.path, asError(failure, file.path))
         else {
-          const place = this.#afterConflict(item, left[i]!.place)
-          if (place !== undefined) again.push(this.#smallFile(item, place, file.offset))
+          const other = this.#afterConflict(item, place)
+          if (other !== undefined) again.push(this.#smallFile(item, other, file.offset))
         }
       }
       left = again

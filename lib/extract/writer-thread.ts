@@ -22,24 +22,29 @@ export interface SmallFile {
 
 /** Why a file was not written, as Node's errors say it. */
 export interface SystemFailure {
+  /** Which of the files. */
+  readonly index: number
   readonly code: string
   readonly message: string
   readonly syscall: string
 }
+
+/** Numbers of a file in a message. A message of objects takes longer to pass than a small file to write. */
+const NUMBERS = 5
 
 /** As text, for the reasons that HashThread has: a file of its own would be lost where this program is bundled. */
 const THREAD = `
 const fs = require('node:fs')
 const { parentPort } = require('node:worker_threads')
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = fs.constants
-function write(bytes, { path, temporary, offset, length, mode, modified, accessed }) {
+function write(bytes, path, temporary, [offset, length, mode, modified, accessed]) {
   const place = temporary ?? path
   const file = fs.openSync(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode)
   try {
     try {
       for (let done = 0; done < length; ) done += fs.writeSync(file, bytes, offset + done, length - done)
       // Not every file system keeps times.
-      if (modified !== undefined) try { fs.futimesSync(file, accessed, modified) } catch {}
+      if (!Number.isNaN(modified)) try { fs.futimesSync(file, accessed, modified) } catch {}
     } finally {
       fs.closeSync(file)
     }
@@ -49,20 +54,21 @@ function write(bytes, { path, temporary, offset, length, mode, modified, accesse
     throw error
   }
 }
-parentPort.on('message', ({ job, memory, files }) => {
+parentPort.on('message', ({ job, memory, paths, temporaries, numbers }) => {
   const bytes = new Uint8Array(memory)
-  const failures = files.map(file => {
+  const failures = []
+  for (const [index, path] of paths.entries()) {
     try {
-      write(bytes, file)
+      write(bytes, path, temporaries[index], numbers.subarray(${NUMBERS} * index, ${NUMBERS} * (index + 1)))
     } catch ({ code, message, syscall }) {
-      return { code: String(code), message, syscall: String(syscall) }
+      failures.push({ index, code: String(code), message, syscall: String(syscall) })
     }
-  })
+  }
   parentPort.postMessage({ job, failures })
 })`
 
 interface Job {
-  readonly resolve: (failures: readonly (SystemFailure | undefined)[]) => void
+  readonly resolve: (failures: readonly SystemFailure[]) => void
   readonly reject: (error: Error) => void
 }
 
@@ -83,15 +89,21 @@ export class WriterThread implements AsyncDisposable {
   }
 
   /**
-   * Writes the files, whose bytes must stay as they are until it is done, and says for each why it was not: undefined for
-   * one that was. What fails leaves nothing behind. Rejects with StorageError (WRITER_THREAD_ENDED) when the thread is no more.
+   * Writes the files, whose bytes must stay as they are until it is done, and says which were not, and why. What fails
+   * leaves nothing behind. Rejects with StorageError (WRITER_THREAD_ENDED) when the thread is no more.
    */
-  write(memory: SharedArrayBuffer, files: readonly SmallFile[]): Promise<readonly (SystemFailure | undefined)[]> {
+  write(memory: SharedArrayBuffer, files: readonly SmallFile[]): Promise<readonly SystemFailure[]> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended)
     return new Promise((resolve, reject) => {
       const job = this.#nextJob++
       this.#jobs.set(job, { resolve, reject })
-      this.#worker.postMessage({ job, memory, files })
+      const numbers = new Float64Array(NUMBERS * files.length)
+      for (const [index, { offset, length, mode, modified, accessed }] of files.entries()) {
+        numbers.set([offset, length, mode, modified ?? Number.NaN, accessed ?? Number.NaN], NUMBERS * index)
+      }
+      const paths = files.map(({ path }) => path)
+      const temporaries = files.flatMap(({ temporary }) => (temporary === undefined ? [] : [temporary]))
+      this.#worker.postMessage({ job, memory, paths, temporaries, numbers })
     })
   }
 
