@@ -36,7 +36,7 @@ export async function readDynamicHeader(file: ByteSource, found: FoundFooter): P
     throw formatError('VHD_HEADER', {
       structure: footer.name,
       field: 'dataOffset',
-      position: footer.offsetOf('dataOffset'),
+      position: found.position + footer.offsetOf('dataOffset'),
       expected: `from ${hex(footer.size)} to ${hex(Math.max(limit, 0))}`,
       actual: hex(dataOffset),
       advice: RESTORE,

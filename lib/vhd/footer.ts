@@ -8,6 +8,8 @@ import { EPOCH, FIXED, type Footer, footer, MAJOR_VERSION, OLD_FOOTER_SIZE, VHD_
 /** A footer that can be relied on. */
 export interface FoundFooter {
   readonly footer: Footer
+  /** Absolute byte of the one that was used. */
+  readonly position: number
   readonly type: VhdType
   /** Where everything else of the file has to end: byte of the last footer, or the end of a file that has none. */
   readonly end: number
@@ -35,7 +37,7 @@ export async function readFooter(file: ByteSource): Promise<FoundFooter> {
   if (type === 'fixed' && found.currentSize > end) throw cutShort(found, chosen.position, end)
   if (type !== 'fixed' && chosen === last) findings.push(...copyFindings(last, copy))
   if (found.savedState === 1) findings.push(savedState(chosen.position))
-  return { footer: found, type, end, findings }
+  return { footer: found, position: chosen.position, type, end, findings }
 }
 
 /** When a footer or a header says it was written; undefined where it says nothing. */

@@ -68,8 +68,7 @@ export class VhdDevice extends BlockDevice {
     const structures = await readVhdStructures(file)
     if (structures.parent === undefined) return new VhdDevice(file, structures, undefined)
     if (parent === undefined) throw notOpened(structures.parent)
-    const { currentSize } = structures.footer
-    if (parent.size !== currentSize) throw otherSize(currentSize, parent.size, structures.end)
+    if (parent.size !== structures.footer.currentSize) throw otherSize(structures, parent.size)
     return new VhdDevice(file, structures, parent)
   }
 
@@ -116,12 +115,12 @@ const notOpened = ({ uniqueId, paths }: VhdParent) =>
     { uniqueId, paths },
   )
 
-const otherSize = (size: number, parentSize: number, end: number) =>
+const otherSize = ({ footer: { currentSize }, position }: VhdStructures, parentSize: number) =>
   formatError('PARENT_SIZE', {
     structure: footer.name,
     field: 'currentSize',
-    position: end + footer.offsetOf('currentSize'),
+    position: position + footer.offsetOf('currentSize'),
     expected: `${parentSize}, as in its parent`,
-    actual: `${size}`,
+    actual: `${currentSize}`,
     advice: 'One of them was resized, and what the child has fits no other parent: look for an unchanged copy',
   })

@@ -149,10 +149,15 @@ describe('what an image says of itself', () => {
 
   test('a parent of another size is refused', async () => {
     const file = makeDynamic({ size: 4096, parent: { uniqueId: PARENT_ID } })
-    for (const size of [4095, 8192]) {
+    const expectRefused = async (size: number, footerAt: number) => {
       const opening = VhdDevice.open(device(file), { parent: new MemoryDevice(size) })
-      await expect(opening).rejects.toMatchObject({ name: 'FormatError', code: 'PARENT_SIZE' })
+      const details = { position: footerAt + footer.offsetOf('currentSize'), expected: `${size}, as in its parent` }
+      await expect(opening).rejects.toMatchObject({ name: 'FormatError', code: 'PARENT_SIZE', details })
     }
+    for (const size of [4095, 8192]) await expectRefused(size, file.length - 512)
+    // By the footer that was used.
+    file.fill(0, file.length - 512)
+    await expectRefused(8192, 0)
   })
 })
 
