@@ -73,7 +73,7 @@ export class BatCheck {
       if (untilBitmap-- === 0) {
         untilBitmap = chunkRatio
         const flaw = this.#bitmapFlaw(low, high)
-        if (flaw !== undefined) this.#report(flaw, `sector bitmap ${block / chunkRatio - 1}`, index + n, low, high)
+        if (flaw !== undefined) this.#report(flaw, `sector bitmap ${block / chunkRatio - 1}`, 1, index + n, low, high)
         this.#partialBlock = undefined
         continue
       }
@@ -81,7 +81,7 @@ export class BatCheck {
       if (block < blockCount) {
         this.states[stateOf(low)]!++
         const flaw = low === 0 && high === 0 ? undefined : this.#payloadFlaw(block, low, high)
-        if (flaw !== undefined) this.#report(flaw, `block ${block}`, index + n, low, high)
+        if (flaw !== undefined) this.#report(flaw, `block ${block}`, this.#blockLength, index + n, low, high)
       }
       block++
     }
@@ -135,17 +135,18 @@ export class BatCheck {
     return this.#areaAt(first, count) === undefined ? 'BAT_OVERLAP' : 'BAT_ON_STRUCTURE'
   }
 
-  #report(code: BatRule, entry: string, index: number, low: number, high: number): void {
+  /** `length`: of the block of the entry `low` and `high`, in MiB. */
+  #report(code: BatRule, entry: string, length: number, index: number, low: number, high: number): void {
     const count = (this.counts.get(code) ?? 0) + 1
     this.counts.set(code, count)
     if (count > MAX_PROBLEMS_PER_RULE) return
     const structure = `VHDX BAT entry of ${entry}`
     const position = this.#batOffset + index * BAT_ENTRY_SIZE
-    this.problems.push(problem(code, { structure, position, ...this.#words(code, low, high) }))
+    this.problems.push(problem(code, { structure, position, ...this.#words(code, length, low, high) }))
   }
 
   /** What a broken rule expected and what the entry says instead. */
-  #words(code: BatRule, low: number, high: number): { expected: string; actual: string } {
+  #words(code: BatRule, length: number, low: number, high: number): { expected: string; actual: string } {
     const mebibyte = mebibyteOf(low, high)
     const place = `at MiB ${mebibyte}`
     switch (code) {
@@ -169,7 +170,7 @@ export class BatCheck {
       case 'BAT_ON_STRUCTURE':
         return {
           expected: 'in free space',
-          actual: `${place}, on the ${this.#areaAt(mebibyte, this.#blockLength)?.name}`,
+          actual: `${place}, on the ${this.#areaAt(mebibyte, length)?.name}`,
         }
       case 'BAT_OVERLAP':
         return { expected: 'in free space', actual: `${place}, where another block lies` }

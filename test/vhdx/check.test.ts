@@ -68,6 +68,17 @@ test('a problem says what, where, what Windows answers and what to do', async ()
   ])
 })
 
+test('a bitmap of 1 MiB among blocks of 8: what is named is what it lies on, not what a block would', async () => {
+  const image = await TestImage.make({ virtualSize: 16 * MiB, blockSize: 8 * MiB })
+  image.makeChild({ parent_linkage: `{${LOG_GUID}}`, relative_path: '.\\base.vhdx' })
+  image.setBat(512, 6, 2)
+  const { problems } = await checkVhdx(image.device)
+  expect(problems.find(({ code }) => code === 'BAT_ON_STRUCTURE')?.details).toMatchObject({
+    structure: 'VHDX BAT entry of sector bitmap 0',
+    actual: 'at MiB 2, on the metadata',
+  })
+})
+
 test('a file with holes', async () => {
   const { problems } = await checkVhdx(base.device, { allocatedBytes: base.content.length - 4096 })
   expect(problems).toMatchObject(
