@@ -54,23 +54,9 @@ class Big64 extends layout.Layout<bigint> {
   }
 }
 
-class Big64BigEndian extends layout.Layout<bigint> {
-  constructor() {
-    super(8)
-  }
-
-  override decode(source: Buffer, at = 0): bigint {
-    return source.readBigUInt64BE(at)
-  }
-
-  override encode(value: bigint, target: Buffer, at = 0): number {
-    return target.writeBigUInt64BE(value, at) - at
-  }
-}
-
 /** An identifier, a set of bits or a time: all 64 bits matter, none are counted with. */
 export const big64: layout.Layout<bigint> = new Big64()
-export const big64be: layout.Layout<bigint> = new Big64BigEndian()
+export const big64be = mapped(bytes(8), stored => stored.readBigUInt64BE(), bigEndian)
 
 /** A size, offset or count: 64 bits on disk, here an exact number or a FormatError, never rounded. */
 export const u64 = mapped(big64, exactNumber, BigInt)
@@ -80,6 +66,12 @@ export const u64be = mapped(big64be, exactNumber, BigInt)
 export function exactNumber(value: bigint): number {
   if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value)
   throw new FormatError('NUMBER_TOO_LARGE', `is ${hex(value)}, more than 2^53 - 1`)
+}
+
+function bigEndian(value: bigint): Buffer {
+  const stored = Buffer.alloc(8)
+  stored.writeBigUInt64BE(value)
+  return stored
 }
 
 /** GUID as Microsoft stores it: the first three groups little-endian, the rest in order. Lower-case text in code. */

@@ -1,9 +1,7 @@
 /** Times of an image as Node and the archives take them. */
-import type { Entry, FileTime } from '../volume/entry.ts'
+import { type Entry, type FileTime, UNIX_EPOCH } from '../volume/entry.ts'
 import type { UnixTimes } from './host-folder.ts'
 
-/** Ticks of 100 ns from 1601, where FILETIME begins, to 1970. */
-const UNIX_EPOCH = 116_444_736_000_000_000n
 const TICKS_PER_SECOND = 10_000_000
 
 /** The last second of the year 9999: what is later is damage, and file systems differ in what they make of it. */

@@ -1,11 +1,8 @@
 /** The files of a volume inside an image, as images and their parents are looked for there. */
 import { NotFoundError } from '../errors.ts'
-import type { Entry } from '../volume/entry.ts'
+import { type Entry, type FileTime, UNIX_EPOCH } from '../volume/entry.ts'
 import type { Files } from '../volume/files.ts'
 import type { ImageFile, ImageFolders } from './image-file.ts'
-
-/** Ticks of 100 ns between 1601, where FILETIME begins, and 1970. */
-const UNIX_EPOCH = 116_444_736_000_000_000n
 
 export class VolumeFolders implements ImageFolders {
   readonly #files: Files
@@ -56,5 +53,5 @@ export class VolumeFolders implements ImageFolders {
 
 const identityOf = ({ record, path }: Entry) => (record === undefined ? path : `record ${record}`)
 
-const dateOf = (time: bigint | undefined) =>
+const dateOf = (time: FileTime | undefined) =>
   time === undefined ? undefined : new Date(Number((time - UNIX_EPOCH) / 10_000n))

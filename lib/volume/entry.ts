@@ -7,6 +7,9 @@ export type EntryKind = 'file' | 'directory' | 'link' | 'other'
 /** 100 ns since 1601-01-01 UTC, as NTFS counts. */
 export type FileTime = bigint
 
+/** 1970-01-01 UTC as such a time. */
+export const UNIX_EPOCH: FileTime = 116_444_736_000_000_000n
+
 /** A stream beside the content, which only NTFS has: `file:name`. */
 export interface NamedStream {
   readonly name: string
