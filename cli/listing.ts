@@ -1,9 +1,17 @@
 /** Lists of entries on their way out, and what they mean for the exit code. */
-import { DiskImageError, type Entry, type Files, hashContents, UnsupportedError } from '../lib/index.ts'
+import {
+  type DirectoryWalk,
+  DiskImageError,
+  type Entry,
+  type Files,
+  hashContents,
+  UnsupportedError,
+} from '../lib/index.ts'
 import { type Listed, writeEntry } from './entry-json.ts'
 import { ExitCode } from './exit-code.ts'
 import { JsonBytes } from './json-bytes.ts'
 import type { Output } from './output.ts'
+import { printableName } from './printable.ts'
 
 /** Bytes that are written at a time. */
 const PIECE_SIZE = 192 * 1024
@@ -34,20 +42,28 @@ export class Listing {
     return hash ? hashContents(this.#files, plain(batches)) : plain(batches)
   }
 
-  /** Damage to say on stderr; the listing goes on. */
-  problem({ code, message }: DiskImageError): void {
-    this.#isDamaged = true
-    this.#output.remark({ code, message })
+  /** A file whose content nobody here can decode is listed as well as any; it matters to who wants the content. */
+  judge({ entry, error }: Listed): void {
+    if (error !== undefined || (entry.error !== undefined && !(entry.error instanceof UnsupportedError))) {
+      this.#isDamaged = true
+    }
   }
 
-  /** What `work` gives; undefined where damage stops it. */
-  async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+  /** What is wrong with the file or directory at `path`: said on stderr, and the listing goes on. */
+  problem(path: string, { code, message }: DiskImageError): void {
+    this.#isDamaged = true
+    if (this.#output.json) this.#output.remark({ code, message: `${path}: ${message}` })
+    else this.#output.complain(`${printableName(path)}: ${message} [${code}]`)
+  }
+
+  /** What is in `directory`, by name; nothing where damage hides it, which is said. */
+  async list(walk: DirectoryWalk, directory: Entry): Promise<readonly Entry[]> {
     try {
-      return await work()
+      return await walk.list(directory)
     } catch (error) {
       if (!(error instanceof DiskImageError) || error.code === 'DEVICE_GONE') throw error
-      this.problem(error)
-      return undefined
+      this.problem(directory.path, error)
+      return []
     }
   }
 
@@ -62,7 +78,7 @@ export class Listing {
     const json = new JsonBytes()
     for await (const batch of batches) {
       for (const listed of batch) {
-        this.#judge(listed)
+        this.judge(listed)
         writeEntry(json, listed)
         if (json.length >= PIECE_SIZE) yield json.take()
       }
@@ -75,16 +91,9 @@ export class Listing {
     text: (batch: readonly T[]) => readonly string[],
   ): AsyncGenerator<string> {
     for await (const batch of batches) {
-      for (const listed of batch) this.#judge(listed)
+      for (const listed of batch) this.judge(listed)
       const lines = text(batch)
       if (lines.length > 0) yield `${lines.join('\n')}\n`
-    }
-  }
-
-  /** A file whose content nobody here can decode is listed as well as any; it matters to who wants the content. */
-  #judge({ entry, error }: Listed): void {
-    if (error !== undefined || (entry.error !== undefined && !(entry.error instanceof UnsupportedError))) {
-      this.#isDamaged = true
     }
   }
 }

@@ -89,7 +89,8 @@ async function* lines(
     let text = ''
     for (const { entry, stream, hash, error } of portion) {
       const path = stream === undefined ? entry.path : `${entry.path}:${stream}`
-      if (error !== undefined) listing.problem(error)
+      if (output.json) listing.judge({ entry, error })
+      else if (error !== undefined) listing.problem(path, error)
       const outcome = error === undefined ? { hash } : { error: { code: error.code, message: error.message } }
       if (output.json) text += `${JSON.stringify({ path, algorithm, ...outcome })}\n`
       else if (hash !== undefined) text += sumLine(hash, path)

@@ -76,8 +76,8 @@ async function printDirectories(
     if (options.recursive || starts.length > 1) {
       await output.pieces([`${isFirst ? '' : '\n'}${printableName(directory.path)}:\n`])
     }
-    const list = () => walk.list(directory)
-    const entries = starts.includes(directory) ? await list() : ((await listing.attempt(list)) ?? [])
+    const isStart = starts.includes(directory)
+    const entries = isStart ? await walk.list(directory) : await listing.list(walk, directory)
     isRead = await print(entries, false)
     if (options.recursive) waiting.push(...entries.filter(isReadable).reverse())
   }

@@ -26,7 +26,7 @@ export default defineCommand({
     const listing = new Listing(output, opened.files)
     for (const [i, path] of args.paths.entries()) {
       const details = await opened.files.details(await opened.files.stat(path))
-      if (details.entry.error !== undefined) listing.problem(details.entry.error)
+      listing.judge(details)
       await output.result(json(details, args.runs), () => (i === 0 ? '' : '\n') + text(details, args.runs))
     }
     return listing.finish()

@@ -28,7 +28,7 @@ export default defineCommand({
     await using opened = await openFilesOf(args, output)
     const listing = new Listing(output, opened.files)
     const walk = new DirectoryWalk(opened.files, args)
-    const list = (directory: Entry) => listing.attempt(() => walk.list(directory))
+    const list = (directory: Entry) => listing.list(walk, directory)
     const start = await opened.files.stat(args.path)
     const nodes = nodesBelow(start, args.depth ?? Number.POSITIVE_INFINITY, list, args.ascii ? ASCII : UNICODE)
     await listing.print(inBatches(nodes), batch =>
@@ -49,7 +49,7 @@ interface Node extends Listed {
 async function* nodesBelow(
   start: Entry,
   depth: number,
-  list: (directory: Entry) => Promise<readonly Entry[] | undefined>,
+  list: (directory: Entry) => Promise<readonly Entry[]>,
   pens: typeof UNICODE,
 ): AsyncGenerator<Node> {
   // What comes next is at the end: directories may be nested deeper than calls can be.
@@ -58,7 +58,7 @@ async function* nodesBelow(
     yield node
     const { entry, indentBelow, depth: level } = node
     if (entry.kind !== 'directory' || entry.error !== undefined || level >= depth) continue
-    const entries = (await list(entry)) ?? []
+    const entries = await list(entry)
     const last = entries.at(-1)
     const below = entries.map(found => ({
       entry: found,

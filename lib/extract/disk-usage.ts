@@ -1,4 +1,5 @@
 /** How much of a volume the files below each directory take. */
+import { UnsupportedError } from '../errors.ts'
 import type { Entry } from '../volume/entry.ts'
 import type { Files, ListOptions } from '../volume/files.ts'
 
@@ -11,7 +12,7 @@ export interface DiskUsage {
   readonly allocatedSize: number
   readonly files: number
   readonly directories: number
-  /** Entries whose content cannot be had, or whose size is not known for damage. */
+  /** Entries that are damaged, so that their size may not be known. */
   readonly errors: number
 }
 
@@ -32,7 +33,7 @@ export async function diskUsage(files: Files, start: Entry, options: DiskUsageOp
   const seen = new Set<number>()
   const add = (entry: Entry, path: string) => {
     const sums = sumsOf(own, path)
-    if (entry.error !== undefined) sums.errors++
+    if (entry.error !== undefined && !(entry.error instanceof UnsupportedError)) sums.errors++
     if (entry.kind === 'directory') sums.directories++
     else sums.files++
     if (entry.links > 1 && entry.record !== undefined) {

@@ -318,6 +318,9 @@ describeWith(diskTools, 'commands about files', () => {
     }
     const { stdout: text } = await vhdx('ls', damaged)
     expect(text).toMatch(/^one cluster {2}! .* \[\w+\]$/m)
+    const hash = await vhdx('hash', '-q', damaged, '/one cluster', '/in the record.txt')
+    expect([hash.exitCode, hash.stdout.split('\n').length]).toEqual([3, 2])
+    expect(hash.stderr).toMatch(/^\/one cluster: .* \[\w+\]\n$/)
     const cat = await vhdx('cat', damaged, '/one cluster')
     expect([cat.exitCode, cat.stdout]).toEqual([4, ''])
     await rm(damaged)

@@ -1,6 +1,6 @@
 /** What directories come to. */
 import { expect, test } from 'vitest'
-import { FormatError } from '../../lib/errors.ts'
+import { FormatError, UnsupportedError } from '../../lib/errors.ts'
 import { diskUsage } from '../../lib/extract/disk-usage.ts'
 import { type FakeEntry, FakeFiles } from './fake-files.ts'
 
@@ -21,7 +21,13 @@ const files = new FakeFiles(
       { name: 'deep', entries: [file('two', 20), file('again', 10, { record: 7, links: 2 })] },
     ],
   },
-  { name: 'a b', entries: [file('bad', 0, { error: new FormatError('DAMAGED', 'damaged') })] },
+  {
+    name: 'a b',
+    entries: [
+      file('bad', 0, { error: new FormatError('DAMAGED', 'damaged') }),
+      file('secret', 0, { error: new UnsupportedError('EFS', 'encrypted') }),
+    ],
+  },
   { name: 'empty', entries: [] },
 )
 
@@ -33,16 +39,16 @@ const usage = async (path: string, depth?: number) =>
 
 test('each directory with all that is below, which stands before it; a file of two names counts once', async () => {
   expect(await usage('/')).toEqual([
-    '/a b: 0 4096 1 1 1',
+    '/a b: 0 8192 2 1 1',
     '/b/deep: 20 4096 2 1 0',
     '/b: 30 8292 3 2 0',
     '/empty: 0 0 0 1 0',
-    '/: 31 16484 5 5 1',
+    '/: 31 20580 6 5 1',
   ])
 })
 
 test('down to a depth', async () => {
-  expect(await usage('/', 0)).toEqual(['/: 31 16484 5 5 1'])
+  expect(await usage('/', 0)).toEqual(['/: 31 20580 6 5 1'])
   expect(await usage('/', 1)).toHaveLength(4)
   expect(await usage('/b', 0)).toEqual(['/b: 30 8292 3 2 0'])
 })
