@@ -50,12 +50,18 @@ export const isEncrypted = (attribute: Attribute) => (attribute.flags & Attribut
  */
 export function decodeAttributes(record: Buffer, start: number, end: number, position: number): Attribute[] {
   const attributes: Attribute[] = []
-  for (let at = start; at + 4 <= end && record.readUInt32LE(at) !== AttributeType.end; ) {
+  for (let at = start; at + 4 <= end; ) {
+    if (record.readUInt32LE(at) === AttributeType.end) return attributes
     const { attribute, length } = decodeAttribute(record, at, end, position)
     attributes.push(attribute)
     at += length
   }
-  return attributes
+  throw formatError('NTFS_ATTRIBUTE', {
+    structure: 'NTFS attributes of a record',
+    position: position + start,
+    expected: 'ended by a mark',
+    actual: `without one up to byte ${hex(position + end)}`,
+  })
 }
 
 function decodeAttribute(record: Buffer, at: number, end: number, position: number) {

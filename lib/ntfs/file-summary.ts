@@ -64,6 +64,7 @@ export class FileSummary {
   readonly #recordSize: number
   readonly #clusterSize: number
   readonly #cursor: RunCursor
+  #hasContent = false
   #firstLcn = HOLE
   #firstLcnOfWof = HOLE
   /** Of the unnamed stream; below 0 where it is not non-resident. */
@@ -127,6 +128,7 @@ export class FileSummary {
   #reset(): void {
     this.attributes = 0
     this.size = 0
+    this.#hasContent = false
     this.allocatedSize = 0
     this.streams = NO_STREAMS
     this.nameCount = 0
@@ -177,9 +179,13 @@ export class FileSummary {
       return
     }
     const end = at + used
-    for (let attribute = at + start; attribute + 16 <= end; ) {
-      const type = view.getUint32(attribute, true)
+    for (let attribute = at + start; ; ) {
+      const type = attribute + 4 <= end ? view.getUint32(attribute, true) : undefined
       if (type === AttributeType.end) return
+      if (type === undefined || attribute + 16 > end) {
+        this.problem = `attributes without an end, up to byte ${attribute - at}`
+        return
+      }
       const length = view.getUint32(attribute + 4, true)
       const isResident = view.getUint8(attribute + 8) === 0
       if (length % 8 !== 0 || length < (isResident ? 24 : 64) || attribute + length > end) {
@@ -217,7 +223,7 @@ export class FileSummary {
     } else if (type === AttributeType.data) {
       const name = nameOf(records, attribute)
       if (name !== '') this.#addStream(name, length)
-      else this.size = length
+      else this.#setSize(length)
     } else if (type === AttributeType.reparsePoint) {
       this.reparsePoint = records.bytes.subarray(value, end)
     }
@@ -237,6 +243,12 @@ export class FileSummary {
     return true
   }
 
+  #setSize(size: number): void {
+    if (this.#hasContent) this.problem = 'a second content'
+    this.#hasContent = true
+    this.size = size
+  }
+
   #addStream(name: string, size: number): void {
     if (this.streams === NO_STREAMS) this.streams = [{ name, size }]
     else (this.streams as NamedStream[]).push({ name, size })
@@ -251,7 +263,7 @@ export class FileSummary {
       const size = signed64(view, attribute + 0x30)
       if (name !== '') this.#addStream(name, size)
       else {
-        this.size = size
+        this.#setSize(size)
         this.dataFlags = view.getUint16(attribute + 0xc, true)
       }
     }
