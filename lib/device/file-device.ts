@@ -87,6 +87,11 @@ export class FileDevice extends BlockDevice {
     return this.#file.lock
   }
 
+  /** When the file was last changed; undefined for raw devices. */
+  async modified(): Promise<Date | undefined> {
+    return this.raw ? undefined : (await this.#file.stat()).mtime
+  }
+
   /** Bytes the file takes on its file system; undefined for raw devices and on Windows, where Node does not say. */
   async allocatedBytes(): Promise<number | undefined> {
     return this.raw || isWindows ? undefined : Number((await this.#file.stat()).blocks) * 512

@@ -8,8 +8,8 @@ import type { ParentPath } from './parent-path.ts'
 
 /** `device`, which is open, as a file that may have parents. */
 export async function hostFile(device: FileDevice): Promise<ImageFile> {
-  const { path, identity, raw } = device
-  return { path, device, identity, modified: raw ? undefined : (await stat(path)).mtime }
+  const { path, identity } = device
+  return { path, device, identity, modified: await device.modified() }
 }
 
 export class HostFolders implements ImageFolders {

@@ -100,6 +100,7 @@ describe('FileDevice', () => {
     expect(await collect(device.dataRanges({ offset: 11e12, length: 3e12 }))).toEqual([])
     expect(await device.isSparse()).toBe(true)
     expect(await device.allocatedBytes()).toBe(4096)
+    expect(await device.modified()).toEqual((await stat(device.path, { bigint: true })).mtime)
   })
 
   test('tells a dense file from one with holes', async () => {
@@ -258,6 +259,7 @@ describeWith(['loop'], 'FileDevice over a block device', () => {
       expect(device.size).toBe(3 * 2 ** 20)
       expect([device.sectorSize, device.physicalSectorSize]).toEqual([sectorSize, sectorSize])
       expect(await device.isSparse()).toBeUndefined()
+      expect(await device.modified()).toBeUndefined()
       expect(await device.allocatedBytes()).toBeUndefined()
     }
   })
