@@ -2,7 +2,7 @@
 import { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
 import { settle } from '../device/settle.ts'
-import { hex, ReadOnlyError, UnsupportedError } from '../errors.ts'
+import { type FormatError, formatError, hex, ReadOnlyError, UnsupportedError } from '../errors.ts'
 import { type Attribute, type AttributeExtent, appendExtent, isCompressed, isEncrypted } from './attribute.ts'
 import type { Geometry } from './boot-sector.ts'
 import { HOLE, RunList } from './run-list.ts'
@@ -28,8 +28,24 @@ export function runsOf(extents: readonly AttributeExtent[], geometry: Geometry):
 }
 
 /**
+ * What is wrong when the clusters of `runs` end before what was written does: extents at the end are lost, for which zeros
+ * must not stand. Undefined when they do not. `first`: the extent with the sizes.
+ */
+export function lossOf(first: AttributeExtent, runs: RunList, clusterSize: number): FormatError | undefined {
+  const { type, position, allocatedSize, dataSize, initializedSize } = first
+  const found = runs.end * clusterSize
+  if (found >= Math.min(allocatedSize, dataSize, initializedSize)) return undefined
+  return formatError('NTFS_RUN_LIST', {
+    structure: `runlist of NTFS attribute ${hex(type)}`,
+    position,
+    expected: `clusters for ${allocatedSize} bytes`,
+    actual: `those of the first ${found}: the record with the rest is not there`,
+  })
+}
+
+/**
  * Reads what programs see of an attribute: zeros in holes and from the initialized size on, whatever lies there on the
- * volume. Compressed and encrypted content is refused with UnsupportedError.
+ * volume. Compressed and encrypted content is refused with UnsupportedError, what lies in extents that are lost with FormatError.
  */
 export class AttributeReader extends BlockDevice {
   override readonly readOnly = true
@@ -60,6 +76,11 @@ export class AttributeReader extends BlockDevice {
     return this.#first.position
   }
 
+  /** What is wrong when extents at its end are lost: then only what is before them can be read. */
+  get loss(): FormatError | undefined {
+    return this.runs && !this.#first.resident ? lossOf(this.#first, this.runs, this.#clusterSize) : undefined
+  }
+
   /** Where byte `offset` of the content lies on the volume; undefined in a hole and in resident content. */
   positionOf(offset: number): number | undefined {
     const [piece] = this.#pieces(offset, 1)
@@ -88,6 +109,8 @@ export class AttributeReader extends BlockDevice {
     }
     this.#refuseCoded()
     const written = Math.max(0, Math.min(target.length, this.initializedSize - offset))
+    const isBeyondRuns = written > 0 && offset + written > this.runs!.end * this.#clusterSize
+    if (isBeyondRuns && this.loss !== undefined) throw this.loss
     const onDisk = [...this.#pieces(offset, written)].filter(piece => piece.position !== undefined)
     if (onDisk.length !== 1 || onDisk[0]!.length !== target.length) target.fill(0)
     for (let i = 0; i < onDisk.length; i += CONCURRENCY) {
@@ -114,11 +137,15 @@ export class AttributeReader extends BlockDevice {
   }
 
   async *#dataRanges(within: Range): AsyncIterable<Range> {
-    if (this.runs === undefined) yield within
+    if (this.runs === undefined) return yield within
     const written = Math.max(0, Math.min(within.length, this.initializedSize - within.offset))
     for (const { offset, length, position } of this.#pieces(within.offset, written)) {
       if (position !== undefined) yield { offset, length }
     }
+    // Whoever passes over what is no data is not to pass over what is lost.
+    const found = Math.max(within.offset, this.runs.end * this.#clusterSize)
+    const lost = this.loss === undefined ? 0 : within.offset + written - found
+    if (lost > 0) yield { offset: found, length: lost }
   }
 
   protected override async writeBytes(): Promise<void> {

@@ -4,9 +4,9 @@ import { decodeLznt1 } from '../codec/lznt1.ts'
 import { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
 import { settle } from '../device/settle.ts'
-import { formatError, ReadOnlyError } from '../errors.ts'
+import { type FormatError, formatError, ReadOnlyError } from '../errors.ts'
 import type { AttributeExtent } from './attribute.ts'
-import { runsOf } from './attribute-reader.ts'
+import { lossOf, runsOf } from './attribute-reader.ts'
 import type { Geometry } from './boot-sector.ts'
 import { nonResidentHeader } from './format.ts'
 import { HOLE, type Run, type RunList } from './run-list.ts'
@@ -30,6 +30,8 @@ export class CompressedReader extends BlockDevice {
   readonly #unitClusters: number
   readonly #initializedSize: number
   readonly #runs: RunList
+  /** Set when extents at the end are lost. */
+  readonly #loss: FormatError | undefined
 
   /** `extents`: all of the attribute, that with VCN 0 first. Throws FormatError: NTFS_RUN_LIST, NTFS_COMPRESSION_UNIT. */
   constructor(volume: BlockDevice, geometry: Geometry, extents: readonly [AttributeExtent, ...AttributeExtent[]]) {
@@ -51,6 +53,7 @@ export class CompressedReader extends BlockDevice {
     }
     this.#initializedSize = Math.min(dataSize, initializedSize)
     this.#runs = runsOf(extents, geometry)
+    this.#loss = lossOf(extents[0], this.#runs, geometry.clusterSize)
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
@@ -80,6 +83,7 @@ export class CompressedReader extends BlockDevice {
 
   /** Fills `target` from the start of the unit on: fewer clusters than the unit has content are compressed, all are not. */
   async #readUnit(unit: number, target: Buffer): Promise<void> {
+    if (this.#loss !== undefined && (unit + 1) * this.#unitClusters > this.#runs.end) throw this.#loss
     const runs = this.#runsOf(unit)
     const [first] = runs
     if (first === undefined) {
@@ -123,7 +127,8 @@ export class CompressedReader extends BlockDevice {
 
   /** Units that have clusters. Whole holes are passed over at once. */
   async *#dataRanges({ offset, length }: Range): AsyncIterable<Range> {
-    const end = Math.min(offset + length, this.#initializedSize, this.#runs.end * this.#clusterSize)
+    const written = Math.min(offset + length, this.#initializedSize)
+    const end = Math.min(written, this.#runs.end * this.#clusterSize)
     for (let at = offset; at < end; ) {
       const unit = Math.floor(at / this.unitSize)
       let next = (unit + 1) * this.unitSize
@@ -136,6 +141,9 @@ export class CompressedReader extends BlockDevice {
       }
       at = next
     }
+    // Whoever passes over what is no data is not to pass over what is lost.
+    const found = Math.max(offset, end)
+    if (this.#loss !== undefined && written > found) yield { offset: found, length: written - found }
   }
 
   protected override async writeBytes(): Promise<void> {

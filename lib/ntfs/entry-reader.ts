@@ -136,8 +136,8 @@ export class EntryReader {
     if (!isOutside && file.records.length === 1) return { file, reparsePoint: undefined, error: undefined }
     try {
       // Whether all extents are there is seen by putting them together.
-      file.reader(AttributeType.data)
-      return { file, reparsePoint: isOutside ? await readReparsePoint(file) : undefined, error: undefined }
+      const error = file.reader(AttributeType.data)?.loss
+      return { file, reparsePoint: isOutside ? await readReparsePoint(file) : undefined, error }
     } catch (error) {
       if (!isDamage(error)) throw error
       return { file, reparsePoint: undefined, error }

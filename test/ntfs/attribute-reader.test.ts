@@ -91,6 +91,26 @@ describe('an attribute reader', () => {
   const sizes = { dataSize: 64, initializedSize: 64 }
   const runs = [{ lcn: 3, length: 4 }]
 
+  test('gives no zeros for extents that are lost at the end', async () => {
+    const allocated = { allocatedSize: 6 * CLUSTER, dataSize: 90, initializedSize: 80 }
+    const reader = new AttributeReader(volume, geometry, [extent(runs, 0, allocated)])
+    const target = Buffer.alloc(64)
+    await reader.read(0, target)
+    expect(target).toEqual(volume.content.subarray(3 * CLUSTER, 7 * CLUSTER))
+    await expect(reader.read(60, Buffer.alloc(5))).rejects.toThrow(
+      'runlist of NTFS attribute 0x80 at byte 0x0 is those of the first 64',
+    )
+    expect(await collect(reader.dataRanges())).toEqual([{ offset: 0, length: 80 }])
+    const unwritten = Buffer.alloc(10, 1)
+    await reader.read(80, unwritten)
+    expect(unwritten).toEqual(Buffer.alloc(10))
+    // Where no clusters were ever allocated nothing is lost.
+    const sparse = new AttributeReader(volume, geometry, [extent(runs, 0, { ...allocated, allocatedSize: 64 })])
+    await sparse.read(60, unwritten)
+    expect(unwritten.subarray(4)).toEqual(Buffer.alloc(6))
+    expect(await collect(sparse.dataRanges())).toEqual([{ offset: 0, length: 64 }])
+  })
+
   test('is read only', async () => {
     const reader = new AttributeReader(volume, geometry, [extent(runs, 0, sizes)])
     await expect(reader.write(0, Buffer.alloc(1))).rejects.toThrow(ReadOnlyError)

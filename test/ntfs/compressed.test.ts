@@ -226,6 +226,18 @@ function arrange(units: readonly Unit[]) {
   }
 }
 
+test('extents that are lost at the end are an error, and not zeros', async () => {
+  const kinds = ['stored', 'stored', 'compressed'] as const
+  const { volume, extents } = arrange(kinds.map(kind => ({ kind, length: 100, cuts: [], newExtent: true })))
+  const sizes = { allocatedSize: 3 * UNIT, dataSize: 3 * UNIT, initializedSize: 3 * UNIT }
+  const [first, second] = extents as [AttributeExtent, AttributeExtent]
+  const geometry = { clusterSize: CLUSTER, clusterCount: CLUSTERS } as Geometry
+  const reader = new CompressedReader(volume, geometry, [{ ...first, ...sizes }, second])
+  expect(await contentOf(reader, 0, 2 * UNIT)).toEqual(pattern(2 * UNIT))
+  await expect(contentOf(reader, 2 * UNIT - 1, 2)).rejects.toThrow('the record with the rest is not there')
+  expect(await collect(reader.dataRanges())).toEqual([{ offset: 0, length: 3 * UNIT }])
+})
+
 describe('a unit', () => {
   const geometry = { clusterSize: 4096, clusterCount: CLUSTERS } as Geometry
   const extent = (compressionUnit: number): AttributeExtent => {
