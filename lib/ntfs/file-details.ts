@@ -88,8 +88,10 @@ export async function detailsOf(
     })
   }
   const attributes: AttributeDetails[] = []
+  const holders = new Map(file.records.flatMap(({ number, attributes }) => attributes.map(held => [held, number])))
   for (const group of groupsOf(file)) {
-    const details = await attempt(typeName(group[0].type), () => attributeDetails(file, group))
+    const records = [...new Set(group.map(attribute => holders.get(attribute)!))]
+    const details = await attempt(typeName(group[0].type), () => attributeDetails(file, group, records))
     if (details !== undefined) attributes.push(details)
   }
   return {
@@ -160,11 +162,14 @@ function groupsOf({ attributes }: NtfsFile): [Attribute, ...Attribute[]][] {
   return groups
 }
 
-function attributeDetails(file: NtfsFile, group: [Attribute, ...Attribute[]]): AttributeDetails {
+function attributeDetails(
+  file: NtfsFile,
+  group: [Attribute, ...Attribute[]],
+  records: readonly number[],
+): AttributeDetails {
   const { clusterSize } = file.mft.geometry
   const content = new AttributeReader(file.mft.volume, file.mft.geometry, group)
   const first = group.find(attribute => attribute.resident || attribute.lowestVcn === 0) ?? group[0]
-  const holders = file.records.filter(({ attributes }) => attributes.some(attribute => group.includes(attribute)))
   return {
     type: typeName(first.type),
     name: first.name,
@@ -177,7 +182,7 @@ function attributeDetails(file: NtfsFile, group: [Attribute, ...Attribute[]]): A
     size: content.size,
     initializedSize: content.initializedSize,
     allocatedSize: (content.runs?.clusterCount ?? 0) * clusterSize,
-    records: holders.map(({ number }) => number),
+    records,
     runs: content.runs === undefined ? [] : runDetails(content.runs, clusterSize),
   }
 }

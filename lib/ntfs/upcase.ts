@@ -1,5 +1,6 @@
 /** The volume's own table of capital letters, by which names are compared. spec-notes/ntfs.md, $UpCase. */
 import { formatError } from '../errors.ts'
+import { unicodeUpcase } from '../volume/letter-case.ts'
 import { AttributeType } from './format.ts'
 import type { NtfsFile } from './ntfs-file.ts'
 
@@ -36,11 +37,7 @@ export class UpcaseTable {
 
   /** What JavaScript knows of capitals, where they are one unit. */
   static ofUnicode(): UpcaseTable {
-    const capital = (unit: number) => {
-      const capitals = String.fromCharCode(unit).toUpperCase()
-      return capitals.length === 1 ? capitals.charCodeAt(0) : unit
-    }
-    return new UpcaseTable(Uint16Array.from({ length: UNITS }, (_, unit) => capital(unit)))
+    return new UpcaseTable(unicodeUpcase())
   }
 
   /**
