@@ -1,9 +1,12 @@
 /** A directory: a tree of file names, ordered by $UpCase. spec-notes/ntfs.md, Directory index. */
 import { decodeFileName, type FileName } from './file-name.ts'
-import { type FileReference, indexEntryHeader } from './format.ts'
+import { AttributeType, type FileReference, indexEntryHeader, standardInformation } from './format.ts'
 import { IndexTree, type OnDamage } from './index-tree.ts'
 import type { NtfsFile } from './ntfs-file.ts'
 import type { UpcaseTable } from './upcase.ts'
+
+/** In the version, which has another meaning where there is a highest one. */
+const CASE_SENSITIVE = 1
 
 /** What a directory says of one name. */
 export interface DirectoryEntry {
@@ -17,11 +20,13 @@ export interface DirectoryEntry {
 export class DirectoryIndex {
   readonly #tree: IndexTree<DirectoryEntry>
   readonly #upcase: UpcaseTable
+  readonly #isCaseSensitive: boolean
 
   /** The index of the directory `directory`. Throws FormatError (NTFS_INDEX) when it has none or a bad one. */
   constructor(directory: NtfsFile, upcase: UpcaseTable) {
     this.#tree = new IndexTree(directory, '$I30', decodeEntry)
     this.#upcase = upcase
+    this.#isCaseSensitive = isCaseSensitive(directory)
   }
 
   /**
@@ -33,17 +38,26 @@ export class DirectoryIndex {
   }
 
   /**
-   * The entry of `name`; without regard to case, unless there is one of exactly that case. Undefined when there is none.
+   * The entry of `name`; in another case, unless there is one of exactly that case, or the directory tells them apart.
+   * Undefined when there is none.
    * Throws FormatError (NTFS_INDEX) when a node on the way is damaged.
    */
   async find(name: string): Promise<DirectoryEntry | undefined> {
     let found: DirectoryEntry | undefined
     for await (const entry of this.#tree.walk(({ fileName }) => this.#upcase.compare(fileName.name, name))) {
       if (entry.fileName.name === name) return entry
-      found ??= entry
+      if (!this.#isCaseSensitive) found ??= entry
     }
     return found
   }
+}
+
+/** Whether WSL, or fsutil, made names that differ in case only different names in it. */
+function isCaseSensitive(directory: NtfsFile): boolean {
+  const [information] = directory.find(AttributeType.standardInformation)
+  if (!information?.resident || information.value.length < standardInformation.size) return false
+  const { maxVersions, version } = standardInformation.decode(information.value, 0, information.position)
+  return maxVersions === 0 && (version & CASE_SENSITIVE) !== 0
 }
 
 function decodeEntry(node: Buffer, at: number, keyLength: number, nodePosition: number): DirectoryEntry {

@@ -1,4 +1,5 @@
 /** A file: its base record with the records that extend it. spec-notes/ntfs.md, Attribute list. */
+import { MiB } from '../binary/size.ts'
 import { formatError } from '../errors.ts'
 import type { Attribute } from './attribute.ts'
 import { readAttributeList } from './attribute-list.ts'
@@ -6,6 +7,9 @@ import { AttributeReader } from './attribute-reader.ts'
 import { type FileRecord, unnamed } from './file-record.ts'
 import { AttributeType, type FileReference } from './format.ts'
 import type { Mft } from './mft.ts'
+
+/** Bytes of the records of one file: more than all that a list of Windows' 256 KiB can name, in records of 4 KiB. */
+const MAX_RECORDS_SIZE = 64 * MiB
 
 export class NtfsFile {
   readonly base: FileRecord
@@ -26,7 +30,7 @@ export class NtfsFile {
 
   /**
    * Opens the file whose base record is `reference`, with all of its attributes.
-   * Throws FormatError: NTFS_STALE_REFERENCE, NTFS_MISPLACED_RECORD, and what damaged records throw.
+   * Throws FormatError: NTFS_STALE_REFERENCE, NTFS_MISPLACED_RECORD, NTFS_ATTRIBUTE_LIST, and what damaged records throw.
    */
   static async open(mft: Mft, reference: FileReference): Promise<NtfsFile> {
     const base = await mft.record(reference)
@@ -36,6 +40,7 @@ export class NtfsFile {
     const entries = await readAttributeList(mft.volume, mft.geometry, list)
     const references = new Map(entries.map(entry => [entry.reference.record, entry.reference]))
     references.delete(base.number)
+    checkCount(references.size, list, mft.geometry.recordSize)
     const extensions: FileRecord[] = []
     for (const reference of references.values()) {
       const record = await mft.record(reference)
@@ -58,6 +63,14 @@ export class NtfsFile {
 }
 
 const isList = (type: number) => type === AttributeType.attributeList
+
+/** Throws FormatError (NTFS_ATTRIBUTE_LIST) when `count` records of `recordSize` bytes are too much to hold. */
+function checkCount(count: number, { position }: Attribute, recordSize: number): void {
+  const most = MAX_RECORDS_SIZE / recordSize
+  if (count <= most) return
+  const [expected, actual] = [`one of attributes in at most ${most} records`, `one that names ${count}`]
+  throw formatError('NTFS_ATTRIBUTE_LIST', { structure: 'NTFS attribute list', position, expected, actual })
+}
 
 const misplaced = ({ number, position, base }: FileRecord, expected: string) =>
   formatError('NTFS_MISPLACED_RECORD', {

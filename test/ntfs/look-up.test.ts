@@ -3,12 +3,15 @@ import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
+import type { FileReference } from '../../lib/ntfs/format.ts'
+import type { Mft } from '../../lib/ntfs/mft.ts'
+import { NtfsFile } from '../../lib/ntfs/ntfs-file.ts'
 import type { NtfsFiles } from '../../lib/ntfs/ntfs-files.ts'
 import { NtfsVolume } from '../../lib/ntfs/ntfs-volume.ts'
 import { collect } from '../helpers/collect.ts'
 import { CountingDevice } from '../helpers/counting-device.ts'
-import { describeWith } from '../helpers/tools.ts'
-import { volumeBytes, volumeTools } from './volumes.ts'
+import { describeWith, testWith } from '../helpers/tools.ts'
+import { attributePlace, recordOf, volumeBytes, volumeTools } from './volumes.ts'
 
 const MiB = 1024 ** 2
 const NAMES = 20_000
@@ -111,4 +114,40 @@ describeWith(volumeTools, 'a volume with a large directory', () => {
       expect((await opened.stat('/File')).error).toBeUndefined()
     }
   })
+})
+
+testWith(volumeTools, 'in a directory that tells case apart, another case is not found', async () => {
+  const bytes = await volumeBytes({}, async folder => {
+    mkdirSync(join(folder, 'told apart'))
+    for (const name of ['Makefile', 'makefile']) writeFileSync(join(folder, 'told apart', name), name)
+  })
+  const open = async () => (await NtfsVolume.open(new MemoryDevice(bytes, { readOnly: true }))).openFiles()
+  expect((await (await open()).stat('/told apart/MAKEFILE')).name.toLowerCase()).toBe('makefile')
+  // As fsutil file setCaseSensitiveInfo does: the version of $STANDARD_INFORMATION.
+  bytes.writeUInt32LE(1, attributePlace(bytes, recordOf(bytes, 'told apart'), 0x10) + 0x18 + 0x28)
+  const files = await open()
+  await expect(files.stat('/told apart/MAKEFILE')).rejects.toMatchObject({ code: 'NO_SUCH_FILE' })
+  for (const name of ['Makefile', 'makefile']) expect((await files.stat(`/told apart/${name}`)).name).toBe(name)
+  expect((await files.stat('/TOLD APART/makefile')).name).toBe('makefile')
+})
+
+test('an attribute list that names more records than any file needs is refused before they are read', async () => {
+  const entry = Buffer.alloc(32)
+  entry.writeUInt32LE(0x80, 0)
+  entry.writeUInt16LE(32, 4)
+  const value = Buffer.concat(Array.from({ length: 1025 }, () => Buffer.from(entry)))
+  for (let i = 0; i < 1025; i++) value.writeUInt32LE(100 + i, i * 32 + 0x10)
+  const list = { type: 0x20, name: '', flags: 0, position: 0x1000, resident: true, value } as const
+  let asked = 0
+  const record = async ({ record: number }: FileReference) => {
+    asked++
+    return { number, attributes: number === 50 ? [list] : [], base: number === 50 ? undefined : { record: 50 } }
+  }
+  const openWith = (recordSize: number) =>
+    NtfsFile.open({ geometry: { recordSize }, record } as unknown as Mft, { record: 50, sequence: 0 })
+  await expect(openWith(64 * 1024)).rejects.toThrow(
+    'NTFS attribute list at byte 0x1000 is one that names 1025, expected one of attributes in at most 1024 records',
+  )
+  expect(asked).toBe(1)
+  expect((await openWith(4096)).records.length).toBe(1026)
 })
