@@ -82,6 +82,7 @@ export default defineCommand({
     const { files } = opened
     const report = await interruptible(output, streams ? '-' : target.path, signal =>
       copy(files, target, {
+        sources: opened.sources,
         recursive: args.recursive,
         onConflict: args.onConflict,
         streams: args.streams,

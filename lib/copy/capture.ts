@@ -1,6 +1,5 @@
 /** A disk becomes an image: prepared, copied, checked, and only then given its name. */
-import { fileIdentity } from '../device/file-identity.ts'
-import { OptionError, StorageError } from '../errors.ts'
+import { StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { OpenedDisk } from '../image/open-disk.ts'
 import { freeSpace } from '../platform/free-space.ts'
@@ -15,7 +14,7 @@ import { copyWindows } from './copy-windows.ts'
 import type { DiskSurvey } from './disk-survey.ts'
 import { HashThread } from './hash-thread.ts'
 import { encodeManifest, MANIFEST_ITEM, manifestPartition } from './manifest.ts'
-import { OutputFile, partialPathOf, refuseTarget } from './output-file.ts'
+import { OutputFile, refuseSources, refuseTarget } from './output-file.ts'
 import { type ReadErrors, RescuingReader } from './rescuing-reader.ts'
 
 /** What a capture did. Sizes are bytes. */
@@ -41,8 +40,10 @@ export async function captureDisk(options: CaptureOptions): Promise<CaptureSumma
   const started = new Date()
   const { target, onFinding } = options
   await using source = await openSource(options)
-  if (typeof target === 'string') await refuseSameFile(target, source)
-  if (typeof target === 'string') await refuseTarget(target, options.force ?? false)
+  if (typeof target === 'string') {
+    await refuseSources(target, [source.file.path, ...source.chain.slice(1).map(({ path }) => path)])
+    await refuseTarget(target, options.force ?? false)
+  }
   const prepared = await prepareCapture(source, options)
   const found: Finding[] = []
   const find = (finding: Finding) => {
@@ -70,17 +71,6 @@ interface CaptureJob {
 }
 
 type Copied = Pick<CaptureSummary, 'bytesRead' | 'bytesWritten' | 'blocks' | 'readErrors'>
-
-/** Neither the source nor a parent of it may be written over. */
-async function refuseSameFile(target: string, { file, chain }: OpenedDisk): Promise<void> {
-  const parents = await Promise.all(chain.slice(1).map(({ path }) => fileIdentity(path)))
-  for (const path of [target, partialPathOf(target)]) {
-    const identity = await fileIdentity(path)
-    if (identity === undefined || ![file.identity, ...parents].includes(identity)) continue
-    const what = identity === file.identity ? 'the source itself' : 'a parent of the source'
-    throw new OptionError('SAME_FILE', `${path} is ${what}. Write the image to another file`, { path })
-  }
-}
 
 async function captureToFile(job: CaptureJob, target: string): Promise<Copied> {
   const { prepared, options, find } = job

@@ -3,9 +3,10 @@ import { link, lstat, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { formatSize } from '../binary/size.ts'
 import { FileDevice } from '../device/file-device.ts'
+import { fileIdentity } from '../device/file-identity.ts'
 import { flushFolder } from '../device/folder.ts'
 import { withStorageErrors } from '../device/storage-error.ts'
-import { NotFoundError, RefusedError, StorageError } from '../errors.ts'
+import { NotFoundError, OptionError, RefusedError, StorageError } from '../errors.ts'
 import { freeSpace } from '../platform/free-space.ts'
 
 export class OutputFile implements AsyncDisposable {
@@ -90,6 +91,16 @@ export async function refuseTarget(path: string, overwrite: boolean): Promise<vo
   throw new RefusedError('TARGET_EXISTS', `${path} exists already. Choose another name, or replace it with --force`, {
     path,
   })
+}
+
+/** Throws OptionError (SAME_FILE) when `target` or its partial file is one of `sources`, which are read meanwhile. */
+export async function refuseSources(target: string, sources: readonly string[]): Promise<void> {
+  const identities = await Promise.all(sources.map(fileIdentity))
+  for (const path of [target, partialPathOf(target)]) {
+    const identity = await fileIdentity(path)
+    if (identity === undefined || !identities.includes(identity)) continue
+    throw new OptionError('SAME_FILE', `${path} is what is being read. Write to another file`, { path })
+  }
 }
 
 /** Throws StorageError (NO_SPACE) when the file system of `path` has not `needed` bytes left. */

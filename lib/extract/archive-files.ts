@@ -1,7 +1,7 @@
 /** Files out of a volume into an archive. */
 import { MiB } from '../binary/size.ts'
 import { mapInOrder } from '../copy/map-in-order.ts'
-import { OutputFile } from '../copy/output-file.ts'
+import { OutputFile, refuseSources } from '../copy/output-file.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { DiskImageError, RefusedError, StorageError } from '../errors.ts'
 import { type Entry, FileAttribute } from '../volume/entry.ts'
@@ -24,7 +24,7 @@ export const ARCHIVE_FORMATS = ['tar', 'zip'] as const
 export type ArchiveFormat = (typeof ARCHIVE_FORMATS)[number]
 
 /** How files are put into an archive. */
-export interface ArchiveOptions extends Omit<ExtractOptions, 'onConflict'> {
+export interface ArchiveOptions extends Omit<ExtractOptions, 'onConflict' | 'sources'> {
   readonly format: ArchiveFormat
 }
 
@@ -64,14 +64,15 @@ export async function archiveFiles(
 
 /**
  * As `archiveFiles`, into the new file `path`, which has its name only when it is whole. Throws RefusedError
- * (TARGET_EXISTS), unless `onConflict` is 'overwrite'.
+ * (TARGET_EXISTS), unless `onConflict` is 'overwrite'; OptionError (SAME_FILE) when it is one of `sources`.
  */
 export async function archiveToFile(
   files: Files,
   paths: readonly string[],
   path: string,
-  options: ArchiveOptions & Pick<ExtractOptions, 'onConflict'>,
+  options: ArchiveOptions & Pick<ExtractOptions, 'onConflict' | 'sources'>,
 ): Promise<ExtractReport> {
+  await refuseSources(path, options.sources ?? [])
   await using output = await createOutput(path, options.onConflict === 'overwrite')
   let end = 0
   const sink: ArchiveSink = {

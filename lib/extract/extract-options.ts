@@ -14,6 +14,8 @@ export interface ExtractOptions {
   /** Directories with all that is in them. */
   readonly recursive?: boolean
   readonly onConflict?: OnConflict
+  /** Files that are read all the while, the image and its parents: they are never written over, whatever `onConflict` says. */
+  readonly sources?: readonly string[] | undefined
   /** Named streams too: as such on Windows (the default there), elsewhere as files `name:stream`. */
   readonly streams?: boolean | undefined
   /** Files of the file system itself too. */

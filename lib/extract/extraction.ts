@@ -31,7 +31,7 @@ export class Extraction implements AsyncDisposable {
   constructor(files: Files, place: Place, rules: NameRules, total: number, log: ExtractLog, options: ExtractOptions) {
     this.#signal = options.signal
     this.#log = log
-    this.#folder = new HostFolder(place.folder)
+    this.#folder = new HostFolder(place.folder, options.sources ?? [])
     this.#names = new TargetNames(rules, renamed => log.renamed(renamed))
     this.#copier = new FileCopier(files, this.#folder, this.#names, total, log, options)
     const streams = this.#copier.keepsStreams ? 'streams' : 'files'

@@ -12,7 +12,7 @@ import { BufferPool } from './buffer-pool.ts'
 import { copyContent } from './copy-content.ts'
 import type { ExtractOptions, OnConflict } from './extract-options.ts'
 import type { ExtractLog } from './extract-report.ts'
-import { existsError, type HostFolder } from './host-folder.ts'
+import { existsError, type HostFolder, sourceError } from './host-folder.ts'
 import { hostName } from './host-name.ts'
 import type { Item, Placed } from './layout.ts'
 import type { TargetNames } from './target-names.ts'
@@ -107,7 +107,8 @@ export class FileCopier implements AsyncDisposable {
       await this.#folder.ensure(item.folder)
       for (let place: string | undefined = item.place; place !== undefined; place = this.#afterConflict(item, place)) {
         try {
-          await make(this.#folder.absolute(place), this.#onConflict === 'overwrite')
+          const path = this.#folder.absolute(place)
+          await make(path, await this.#replaces(path))
           return true
         } catch (error) {
           if (!isConflict(error)) throw error
@@ -135,8 +136,16 @@ export class FileCopier implements AsyncDisposable {
   #afterConflict(item: Placed, place: string): string | undefined {
     if (this.#onConflict === 'rename') return this.#names.another(item.folder, item.place, item.path)
     if (this.#onConflict === 'skip') this.#log.skipped(item.path, 'the target has a file of this name')
-    else this.#log.error(item.path, existsError(this.#folder.absolute(place)))
+    else {
+      const error = this.#onConflict === 'overwrite' ? sourceError : existsError
+      this.#log.error(item.path, error(this.#folder.absolute(place)))
+    }
     return undefined
+  }
+
+  /** Whether what is at `path` may be replaced. */
+  async #replaces(path: string): Promise<boolean> {
+    return this.#onConflict === 'overwrite' && !(await this.#folder.isSource(path))
   }
 
   /** False when the file system has no links, or no more for this file. */
@@ -192,7 +201,7 @@ export class FileCopier implements AsyncDisposable {
         try {
           await this.#folder.ensure(item.folder)
           await content.read(0, Buffer.from(memory, offset, item.size))
-          return this.#smallFile(item, item.place, offset)
+          return await this.#smallFile(item, item.place, offset)
         } catch (error) {
           this.failed(item.path, error)
           return undefined
@@ -210,7 +219,7 @@ export class FileCopier implements AsyncDisposable {
         else if (failure.code !== 'EEXIST') this.failed(item.path, asError(failure, file.path))
         else {
           const other = this.#afterConflict(item, place)
-          if (other !== undefined) again.push(this.#smallFile(item, other, file.offset))
+          if (other !== undefined) again.push(await this.#smallFile(item, other, file.offset))
         }
       }
       left = again
@@ -222,9 +231,9 @@ export class FileCopier implements AsyncDisposable {
     return this.#threads[slot % THREADS]!
   }
 
-  #smallFile(item: Item, place: string, offset: number): { item: Item; place: string; file: SmallFile } {
+  async #smallFile(item: Item, place: string, offset: number): Promise<{ item: Item; place: string; file: SmallFile }> {
     const path = this.#folder.absolute(place)
-    const temporary = this.#onConflict === 'overwrite' ? this.#folder.temporaryFor(path) : undefined
+    const temporary = (await this.#replaces(path)) ? this.#folder.temporaryFor(path) : undefined
     const { modified, accessed } = unixTimes(item.entry) ?? {}
     return {
       item,

@@ -17,6 +17,7 @@ import {
   utimes,
 } from 'node:fs/promises'
 import { sep } from 'node:path'
+import { fileIdentity, identityOfStats } from '../device/file-identity.ts'
 import { storageError, withStorageErrors } from '../device/storage-error.ts'
 import { isWindows } from '../device/windows-path.ts'
 import { RefusedError } from '../errors.ts'
@@ -32,14 +33,16 @@ const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants
 
 export class HostFolder {
   readonly root: string
+  readonly #sources: readonly string[]
   readonly #made = new Map<number, Promise<void>>()
   /** Of this run alone, so that what another left behind is not in the way. */
   readonly #run = randomBytes(4).toString('hex')
   #temporaries = 0
 
-  /** `root` is there, or is made by `create`. */
-  constructor(root: string) {
+  /** `root` is there, or is made by `create`. `sources`: what is read meanwhile. */
+  constructor(root: string, sources: readonly string[]) {
     this.root = root
+    this.#sources = sources
   }
 
   /** A path of this system for a place below the target. */
@@ -111,6 +114,13 @@ export class HostFolder {
     })
   }
 
+  /** Whether `path` is one of the files that are read meanwhile. A link to one is not: there is nothing in it to lose. */
+  async isSource(path: string): Promise<boolean> {
+    if (this.#sources.length === 0) return false
+    const stats = await lstat(path, { bigint: true }).catch(() => undefined)
+    return stats !== undefined && (await Promise.all(this.#sources.map(fileIdentity))).includes(identityOfStats(stats))
+  }
+
   /** Whether anything has this name, a link that leads nowhere included. */
   async isTaken(path: string): Promise<boolean> {
     try {
@@ -145,6 +155,12 @@ async function makeFolder(path: string): Promise<void> {
     }
   })
 }
+
+/** For what is read by this very copy. */
+export const sourceError = (path: string) =>
+  new RefusedError('SAME_FILE', `${path} is what is being read, and is not written over. Choose another target`, {
+    path,
+  })
 
 export const existsError = (path: string) =>
   new RefusedError('FILE_EXISTS', `${path} exists already. --on-conflict says what becomes of it`, { path })

@@ -28,6 +28,8 @@ export interface OpenFilesOptions extends OpenDiskInsideOptions {
 /** The disk in an image, or in an image inside of it. Closing it closes all of them. */
 export interface OpenedDiskInside extends AsyncDisposable {
   readonly image: OpenedImage
+  /** The files of this system that it is read from: the image at the path, and its parents. */
+  readonly sources: readonly string[]
   /** Which volumes were taken on the way, in words for people; empty when there was nothing to choose. */
   readonly notes: readonly string[]
   /** What a user should know of the images and the volumes on the way. */
@@ -39,6 +41,8 @@ export interface OpenedDiskInside extends AsyncDisposable {
 export interface OpenedFiles extends ReadableVolume, AsyncDisposable {
   readonly disk: BlockDevice
   readonly table: PartitionTable
+  /** The files of this system that it is read from: the image at the path, and its parents. */
+  readonly sources: readonly string[]
   /** Which volumes were taken, in words for people; empty when there was nothing to choose. */
   readonly notes: readonly string[]
   /** What a user should know of the images and the volumes: a dirty log, hibernated, a backup structure used. */
@@ -61,6 +65,7 @@ export async function openDiskInside(path: string, options: OpenDiskInsideOption
     let image: OpenedImage = await openDisk(path, diskOptions)
     images.push(image)
     findings.push(...image.findings)
+    const sources = [path, ...image.chain.slice(1).map(parent => parent.path)]
     for (const place of inside) {
       const [, number, inner] = /^(?:(\d{1,3}):)?(.*)$/s.exec(place)!
       const outer = await openVolumeOf(image.disk, number === undefined ? undefined : Number(number))
@@ -70,7 +75,7 @@ export async function openDiskInside(path: string, options: OpenDiskInsideOption
       images.push(image)
       findings.push(...image.findings)
     }
-    return { image, notes, findings, close, [Symbol.asyncDispose]: close }
+    return { image, sources, notes, findings, close, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
     throw error
@@ -83,11 +88,12 @@ export async function openDiskInside(path: string, options: OpenDiskInsideOption
  */
 export async function openFiles(path: string, options: OpenFilesOptions = {}): Promise<OpenedFiles> {
   const { partition, ...diskOptions } = options
-  const { image, notes, findings, close } = await openDiskInside(path, diskOptions)
+  const { image, sources, notes, findings, close } = await openDiskInside(path, diskOptions)
   try {
     const opened = await openVolumeOf(image.disk, partition)
     return {
       ...opened,
+      sources,
       notes: [...notes, ...opened.notes],
       findings: [...findings, ...opened.findings],
       close,

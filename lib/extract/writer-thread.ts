@@ -102,7 +102,7 @@ export class WriterThread implements AsyncDisposable {
         numbers.set([offset, length, mode, modified ?? Number.NaN, accessed ?? Number.NaN], NUMBERS * index)
       }
       const paths = files.map(({ path }) => path)
-      const temporaries = files.flatMap(({ temporary }) => (temporary === undefined ? [] : [temporary]))
+      const temporaries = files.map(({ temporary }) => temporary)
       this.#worker.postMessage({ job, memory, paths, temporaries, numbers })
     })
   }

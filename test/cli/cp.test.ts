@@ -1,5 +1,5 @@
 /** vhdx cp, on volumes that other people's tools made and read. */
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { vhdx, vhdxJson } from '../helpers/cli.ts'
@@ -110,6 +110,19 @@ describeWith(diskTools, 'vhdx cp', () => {
     expect(await vhdx(['cp', disk, '/empty', target, '--on-conflict', 'skip'])).toMatchObject({ exitCode: 0 })
     expect(await vhdx(['cp', disk, '/empty', target, '--on-conflict', 'overwrite'])).toMatchObject({ exitCode: 0 })
     expect(await readFile(join(target, 'empty'), 'utf8')).toBe('')
+  })
+
+  test('the image itself is never written over, by whatever name', async () => {
+    await rename(disk, join(target, 'empty'))
+    await symlink(join(target, 'empty'), disk)
+    const overwrite = ['--on-conflict', 'overwrite']
+    const copied = await vhdx(['cp', disk, '/empty', target, ...overwrite])
+    const archived = await vhdx(['cp', disk, '/empty', '--tar', join(target, 'empty'), ...overwrite])
+    await rename(join(target, 'empty'), disk)
+    expect(copied).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('[SAME_FILE]') })
+    expect(archived).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('[SAME_FILE]') })
+    expect((await stat(disk)).size).toBe(128 * MiB)
+    expect(await readdir(target)).toEqual([])
   })
 
   testWith(['tar'], '--tar - streams an archive, and says everything else on stderr', async () => {

@@ -219,6 +219,17 @@ describe.each(['tar', 'zip'] as const)('%s', format => {
     expect((await lstat(folder.path('a'))).size).toBeGreaterThan(1000)
   })
 
+  test('never replaces what is being read', async () => {
+    for (const name of ['a', 'a.partial']) {
+      await writeFile(folder.path(name), 'precious')
+      const options = { format, onConflict: 'overwrite', sources: [folder.path(name)] } as const
+      await expect(archiveToFile(new FakeFiles(...entries), ['/'], folder.path('a'), options)).rejects.toMatchObject({
+        code: 'SAME_FILE',
+      })
+      expect(await readFile(folder.path(name), 'utf8')).toBe('precious')
+    }
+  })
+
   test('a reader that is slow is waited for', async () => {
     let [waiting, most] = [0, 0]
     const sink = {

@@ -235,6 +235,13 @@ describe('what the target has already', () => {
     expect(report).toMatchObject({ files: 3, links: 1, errors: 0, skipped: 0 })
   })
 
+  test('stays when it is what is being read, whatever --on-conflict says', async () => {
+    const sources = ['small', 'large', 'link'].map(name => join(target, name))
+    const { report, codes } = await extractAll(entries, { onConflict: 'overwrite', sources })
+    expect(await contents(target)).toEqual({ ...old, ...merged })
+    expect({ report, codes }).toMatchObject({ report: { files: 1, errors: 3 }, codes: Array(3).fill('SAME_FILE') })
+  })
+
   test('stays beside the new one, with --on-conflict rename', async () => {
     await writeFile(join(target, 'small (2)'), 'old')
     const { report } = await extractAll(entries, { onConflict: 'rename' })
