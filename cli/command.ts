@@ -59,7 +59,9 @@ function settled<A extends object>(args: A, lists: readonly PropertyKey[]): A {
     if (Array.isArray(value) && ![...lists, '_'].includes(name)) {
       throw new OptionError('USAGE', `--${name} can be given only once`)
     }
-    if (Number.isNaN(value)) throw new OptionError('USAGE', `--${name} has to be a number`)
+    if (typeof value === 'number' && !(Number.isInteger(value) && value >= 0)) {
+      throw new OptionError('USAGE', `${name.length === 1 ? '-' : '--'}${name} has to be a whole number, 0 or more`)
+    }
     if (value === '' && PATHS.includes(name)) throw new OptionError('USAGE', `the path for '${name}' is empty`)
     if (value === DASH && DISKS.includes(name)) {
       throw new OptionError(

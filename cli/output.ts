@@ -1,6 +1,6 @@
 /** What a command says, and where: results on stdout, everything else on stderr; text for people or a line of JSON. */
 import { DiskImageError, type Finding, StorageError } from '../lib/index.ts'
-import { printable } from './printable.ts'
+import { printable, printableLine } from './printable.ts'
 
 export interface OutputOptions {
   readonly json?: boolean | undefined
@@ -69,7 +69,7 @@ export class Output {
 
   /** Something a person should know while waiting; nothing with --quiet, and with --json the results tell it. */
   note(text: string): void {
-    if (!this.quiet && !this.json) process.stderr.write(`${printable(text)}\n`)
+    if (!this.quiet && !this.json) process.stderr.write(`${printableLine(text)}\n`)
   }
 
   warn(finding: Finding): void {
@@ -78,7 +78,7 @@ export class Output {
 
   /** What went wrong with a part of the work, while the rest went on; with --quiet too, and with --json the results tell it. */
   complain(text: string): void {
-    if (!this.json) process.stderr.write(`${printable(text)}\n`)
+    if (!this.json) process.stderr.write(`${printableLine(text)}\n`)
   }
 
   /** Something to know that no result tells: a line on stderr, of JSON with --json; nothing with --quiet. */
@@ -112,7 +112,7 @@ export function describeError(error: unknown, json: boolean): string {
   const message = error instanceof Error ? error.message : String(error)
   const code = known ? error.code : 'UNEXPECTED'
   if (json) return JSON.stringify({ type: 'error', code, message, details: known ? error.details : {} }, plain)
-  if (known) return `vhdx: ${printable(message)} [${code}]`
+  if (known) return `vhdx: ${printableLine(message)} [${code}]`
   const stack = process.env.VHDX_DEBUG && error instanceof Error ? `\n${error.stack}` : ''
   return `vhdx: unexpected error: ${message}. This is a bug; VHDX_DEBUG=1 shows where.${stack}`
 }

@@ -54,6 +54,9 @@ test.each([
   ['capture disk.raw a --keep', '--keep needs a value. See vhdx capture --help [USAGE]'],
   ['capture disk.raw a --keep pagefile --keep -', "--keep knows no '-'. Known: pagefile, "],
   ['capture - a', "a disk cannot be read from a pipe: 'source' has to be a file or a device"],
+  ['du a -d -1', '-d has to be a whole number, 0 or more [USAGE]'],
+  ['tree a --depth 1.5', '--depth has to be a whole number, 0 or more [USAGE]'],
+  ['ls a --partition one', '--partition has to be a whole number, 0 or more [USAGE]'],
   ['check -', "a disk cannot be read from a pipe: 'image' has to be a file or a device"],
 ])('vhdx %s', async (line, message) => {
   const stderr = await refusal(...line.split(' ').filter(arg => arg !== ''))
@@ -98,6 +101,10 @@ test('- is standard output, and no file of that name', async () => {
   expect([exitCode, stdout.slice(0, 8)]).toEqual([0, 'vhdxfile'])
   expect(stderr).toContain('The image is complete')
   expect(existsSync(folder.path('-'))).toBe(false)
+})
+
+test('an error stays on its line, whatever name is in it', async () => {
+  expect((await inFolder('check', 'no\nsuch\x1b[2J')).stderr).toMatch(/^vhdx: cannot open .*no\\nsuch\\x1b.*\n$/)
 })
 
 test('vhdx help COMMAND is vhdx COMMAND --help', async () => {
