@@ -148,7 +148,7 @@ function setOf({ name, attributes = 0x20, clusters, size, validSize = size, cont
 
 /** 6.3.3: over all entries of the set but the checksum itself. */
 function sealSet(content: Buffer, at: number): void {
-  if (content[at] !== FILE) return
+  if (content[at] !== FILE || at + ENTRY > content.length) return
   const end = at + (content[at + 1]! + 1) * ENTRY
   let sum = 0
   for (let i = at; i < Math.min(end, content.length); i++)
