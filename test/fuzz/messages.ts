@@ -30,7 +30,6 @@ export interface CaseResult {
 }
 
 export type Result =
-  | { readonly kind: 'ready' }
   | { readonly kind: 'begins'; readonly number: number }
   | ({ readonly kind: 'ended' } & CaseResult)
   | { readonly kind: 'done' }

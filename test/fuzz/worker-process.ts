@@ -23,35 +23,34 @@ export class WorkerProcess {
   async run(order: Order, onResult: (result: CaseResult) => void): Promise<void> {
     const child = this.#child ?? (await this.#start())
     this.#child = child
-    let running: number | undefined
+    // What goes wrong before the first case begins is told of it.
+    let running = order.from
     let alarm: NodeJS.Timeout | undefined
-    const failed = (failure: string) => {
-      if (running === undefined) throw new Error(`the worker ${failure} before its first case`)
-      onResult({ number: running, codes: [], time: 0, memory: 0, failure })
-    }
     try {
-      await new Promise<void>((resolve, reject) => {
-        child.on('message', (result: Result) => {
-          if (result.kind === 'done') return resolve()
-          if (result.kind === 'ended') onResult(result)
-          if (result.kind !== 'begins') return
-          running = result.number
+      await new Promise<void>(resolve => {
+        const failed = (failure: string) => {
+          onResult({ number: running, codes: [], time: 0, memory: 0, failure })
+          resolve()
+        }
+        const wait = () => {
           clearTimeout(alarm)
           alarm = setTimeout(() => {
             this.close()
             failed('hangs')
-            resolve()
           }, this.#patience)
+        }
+        child.on('message', (result: Result) => {
+          if (result.kind === 'done') return resolve()
+          if (result.kind === 'ended') return onResult(result)
+          running = result.number
+          wait()
         })
         child.on('exit', (code, signal) => {
           if (this.#child !== child) return
           this.#child = undefined
-          try {
-            resolve(failed(`ends with ${code ?? signal}`))
-          } catch (error) {
-            reject(error)
-          }
+          failed(`ends with ${code ?? signal}`)
         })
+        wait()
         child.send(order)
       })
     } finally {

@@ -35,7 +35,7 @@ process.on('message', (order: Order) =>
 // Ctrl-C reaches all processes of a terminal; the fuzzer itself says when this one is to end.
 process.on('SIGINT', () => {})
 process.on('disconnect', () => process.exit())
-process.send!({ kind: 'ready' } satisfies Result)
+process.send!('ready')
 
 async function obey(order: Order): Promise<void> {
   const { target, seeds, runner } = await load(order.target)
