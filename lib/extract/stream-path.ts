@@ -13,7 +13,7 @@ export interface StreamPath {
 /**
  * The entry at `path`. Where there is none of that name and the last name has a colon, what is before it names the entry
  * and what is behind it a stream; `$DATA`, the type that Windows lets one add, may follow a second colon. Whether there
- * is such a stream shows when it is opened. Throws what `Files.stat` throws for the whole path.
+ * is such a stream shows when it is opened; its case does not matter. Throws what `Files.stat` throws for the whole path.
  */
 export async function findStream(files: Files, path: string): Promise<StreamPath> {
   try {
@@ -25,6 +25,11 @@ export async function findStream(files: Files, path: string): Promise<StreamPath
     const entry = await files.stat(filePath!).catch(() => {
       throw error
     })
-    return { entry, stream: stream === '' ? undefined : stream }
+    return { entry, stream: stream === '' ? undefined : asListed(entry, stream!) }
   }
+}
+
+function asListed({ streams }: Entry, stream: string): string {
+  if (streams.some(({ name }) => name === stream)) return stream
+  return streams.find(({ name }) => name.toUpperCase() === stream.toUpperCase())?.name ?? stream
 }

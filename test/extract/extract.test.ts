@@ -12,6 +12,7 @@ import { extractFiles } from '../../lib/extract/extract.ts'
 import type { ExtractOptions } from '../../lib/extract/extract-options.ts'
 import type { ExtractEvent } from '../../lib/extract/extract-report.ts'
 import { FileAttribute } from '../../lib/volume/entry.ts'
+import { buildDisk, exfat, withExfat } from '../helpers/disks.ts'
 import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
@@ -327,6 +328,41 @@ describe('where copies go', () => {
     expect(await readdir(target)).toEqual([])
   })
 })
+
+testWith(
+  ['mkfs.exfat', 'mount.exfat-fuse', 'loop', 'fuse'],
+  'a target that takes only names of Windows, and no links',
+  async () => {
+    const [place] = await buildDisk(folder.path('stick'), {
+      size: 8 * MiB,
+      table: 'none',
+      partitions: [{ type: '', content: [exfat()] }],
+    })
+    await withExfat(place!, async stick => {
+      const { report, codes } = await extractAll(
+        [
+          { name: 'a:b?', content: 'x' },
+          { name: 'One', content: 'twin', record: 40, links: 2 },
+          { name: 'ONE', content: 'twin', record: 40, links: 2 },
+          { name: 'large', content: pattern(2 * MiB) },
+          { name: 'link', kind: 'link', target: 'large' },
+        ],
+        {},
+        stick,
+      )
+      expect(await contents(stick)).toEqual({
+        'a%3Ab%3F': 'x',
+        One: 'twin',
+        'ONE (2)': 'twin',
+        large: pattern(2 * MiB).toString('latin1'),
+      })
+      expect({ report, codes }).toMatchObject({
+        report: { files: 4, errors: 1 },
+        codes: ['renamed', 'renamed', 'IO_ERROR'],
+      })
+    })
+  },
+)
 
 describe('what is kept', () => {
   test('times of files, folders and links, and whether a file is read-only', async () => {

@@ -5,13 +5,19 @@ import { FakeFiles } from './fake-files.ts'
 
 const files = new FakeFiles({
   name: 'x',
-  entries: [{ name: 'a' }, { name: 'a:literal' }, { name: 'odd:one' }],
+  entries: [
+    { name: 'a', streamContents: { Zone: '', zone: '', Note: '' } },
+    { name: 'a:literal' },
+    { name: 'odd:one' },
+  ],
 })
 
 test.each([
   ['/x/a', '/x/a', undefined],
-  ['/x/a:note', '/x/a', 'note'],
-  ['/x/a:note:$DATA', '/x/a', 'note'],
+  ['/x/a:none', '/x/a', 'none'],
+  ['/x/a:note', '/x/a', 'Note'],
+  ['/x/a:NOTE:$DATA', '/x/a', 'Note'],
+  ['/x/a:zone', '/x/a', 'zone'],
   ['/x/a::$data', '/x/a', undefined],
   ['/x/a:literal', '/x/a:literal', undefined],
   ['/x/odd:one:note', '/x/odd:one', 'note'],
