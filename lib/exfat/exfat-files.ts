@@ -6,15 +6,9 @@ import { ClusterChain } from '../volume/cluster-chain.ts'
 import { ClusterContent, type ClusterPlaces } from '../volume/cluster-content.ts'
 import { type ClusterEntry, rootFields } from '../volume/cluster-files.ts'
 import { ClusterLinks } from '../volume/cluster-links.ts'
-import {
-  type DecodedPiece,
-  DirectoryFiles,
-  type DirectoryPiece,
-  isDamage,
-  nameOf,
-  pathIn,
-} from '../volume/directory-files.ts'
+import { type DecodedPiece, DirectoryFiles, type DirectoryPiece, isDamage } from '../volume/directory-files.ts'
 import { type UpcaseTable, unicodeUpcase } from '../volume/letter-case.ts'
+import { pathIn, shownName } from '../volume/path.ts'
 import { AllocationTable, END_OF_CHAIN } from './allocation-table.ts'
 import { decodeSets, type EntrySet } from './entry-set.ts'
 import { fileEntry, streamEntry, upcaseEntry } from './format.ts'
@@ -120,12 +114,12 @@ export class ExfatFiles extends DirectoryFiles<ExfatEntry> {
   #entry(directory: ExfatEntry, set: EntrySet, error: FormatError | undefined): ExfatEntry {
     const { clusterSize, clusterCount } = this.#layout
     const { isDirectory, created, modified, accessed, attributes, firstCluster, dataLength } = set
-    const name = nameOf(set.name)
+    const name = shownName(set.name)
     const hasPlace = dataLength > 0 && isCluster(this.#layout, firstCluster)
     // A length that cannot be is told by the error: nobody is to add it up.
     const size = dataLength <= clusterCount * clusterSize ? dataLength : 0
     return {
-      path: pathIn(directory, name),
+      path: pathIn(directory.path, name),
       name,
       kind: isDirectory ? 'directory' : 'file',
       size: isDirectory ? 0 : size,

@@ -3,6 +3,7 @@ import { isGlob, relativeMatcher } from '../copy/glob.ts'
 import { NotFoundError, OptionError } from '../errors.ts'
 import type { Entry } from '../volume/entry.ts'
 import type { Files, ListOptions } from '../volume/files.ts'
+import { pathIn } from '../volume/path.ts'
 import type { ExtractLog } from './extract-report.ts'
 import { findStream, type StreamPath } from './stream-path.ts'
 
@@ -76,7 +77,7 @@ async function* expand(
 
 async function* named(files: Files, directory: Entry, segment: string, options: ListOptions): AsyncGenerator<Entry> {
   if (!isGlob(segment)) {
-    const found = await tryPath(files, `${directory.path === '/' ? '' : directory.path}/${segment}`)
+    const found = await tryPath(files, pathIn(directory.path, segment))
     if (!(found instanceof NotFoundError) && found.stream === undefined) yield found.entry
     return
   }

@@ -6,8 +6,9 @@ import { ClusterChain } from '../volume/cluster-chain.ts'
 import type { ClusterPlaces } from '../volume/cluster-content.ts'
 import { type ClusterEntry, rootFields } from '../volume/cluster-files.ts'
 import { ClusterLinks } from '../volume/cluster-links.ts'
-import { type DecodedPiece, DirectoryFiles, type DirectoryPiece, nameOf, pathIn } from '../volume/directory-files.ts'
+import { type DecodedPiece, DirectoryFiles, type DirectoryPiece } from '../volume/directory-files.ts'
 import { unicodeUpcase } from '../volume/letter-case.ts'
+import { pathIn, shownName } from '../volume/path.ts'
 import { AllocationTable, isEndOfChain } from './allocation-table.ts'
 import type { FatBootSector } from './boot-sector.ts'
 import { DELETED, type DirectorySlot, decodeSlots, MAX_DIRECTORY_LENGTH } from './directory.ts'
@@ -75,10 +76,10 @@ export class FatFiles extends DirectoryFiles<ClusterEntry> {
   #entry(directory: ClusterEntry, slot: DirectorySlot, error: FormatError | undefined): ClusterEntry {
     const { clusterSize, clusterCount } = this.#layout
     const { longName, shortName, isDirectory, attributes, created, modified, accessed, firstCluster } = slot
-    const name = nameOf(longName ?? shortName!)
+    const name = shownName(longName ?? shortName!)
     const size = isDirectory ? 0 : slot.size
     return {
-      path: pathIn(directory, name),
+      path: pathIn(directory.path, name),
       name,
       kind: isDirectory ? 'directory' : 'file',
       size,

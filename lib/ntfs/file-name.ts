@@ -35,8 +35,5 @@ export function decodeFileName(value: Buffer, position: number): FileName {
   }
 }
 
-/** `name` without what separates the names of a path here, and what no name of Windows has: damage alone puts them there. */
-export const shownName = (name: string) => (/[/\0]/.test(name) ? name.replace(/[/\0]/g, '\ufffd') : name)
-
 /** Whether it is only the short name that DOS programs see of a file that has a longer one. */
 export const isShortName = (name: FileName) => name.namespace === Namespace.dos

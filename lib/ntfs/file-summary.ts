@@ -1,7 +1,7 @@
 /** What a list shows of a file, gathered from its records where they lie. spec-notes/ntfs.md, File summary. */
 import type { NamedStream } from '../volume/entry.ts'
+import { shownName } from '../volume/path.ts'
 import type { Geometry } from './boot-sector.ts'
-import { shownName } from './file-name.ts'
 import { FIXUP_OFFSET_WITH_NUMBER } from './file-record.ts'
 import { AttributeType, type FileReference, fileNameHeader, Namespace, RecordFlag } from './format.ts'
 import { ReparseTag } from './reparse-tag.ts'

@@ -6,6 +6,7 @@ import type { Finding } from '../finding.ts'
 import type { Entry } from '../volume/entry.ts'
 import type { EntryDetails, Files, FilesOptions, ListOptions, OpenStreamOptions } from '../volume/files.ts'
 import type { LeftOut } from '../volume/left-out.ts'
+import { namesOf } from '../volume/path.ts'
 import { openContent } from './content.ts'
 import { isDamage } from './damage.ts'
 import { type DirectoryEntry, DirectoryIndex } from './directory-index.ts'
@@ -208,7 +209,3 @@ export class NtfsFiles implements Files {
     return new DirectoryIndex(file, this.#tree.upcase)
   }
 }
-
-/** The names of a path, with '/' or, where there is none, with '\' between them. */
-const namesOf = (path: string) =>
-  path.split(path.includes('/') ? '/' : '\\').filter(name => name !== '' && name !== '.')

@@ -8,6 +8,7 @@ import { brokenChain, type ClusterEntry, ClusterFiles, shortage } from './cluste
 import type { Entry } from './entry.ts'
 import type { Files, ListOptions } from './files.ts'
 import { sameLetters, type UpcaseTable } from './letter-case.ts'
+import { namesOf } from './path.ts'
 
 /** Entries in a batch of `scan`, or some more. */
 const BATCH = 512
@@ -61,10 +62,8 @@ export abstract class DirectoryFiles<E extends ClusterEntry> extends ClusterFile
   protected abstract decode(directory: E, piece: DirectoryPiece): Promise<DecodedPiece<E>>
 
   async stat(path: string): Promise<E> {
-    const separator = path.includes('/') ? '/' : '\\'
-    const names = path.split(separator).filter(name => name !== '' && name !== '.')
     let entry = this.root
-    for (const name of names) entry = await this.#find(entry, name)
+    for (const name of namesOf(path)) entry = await this.#find(entry, name)
     return entry
   }
 
@@ -177,12 +176,6 @@ export abstract class DirectoryFiles<E extends ClusterEntry> extends ClusterFile
     }
   }
 }
-
-/** The path of what is called `name` in `directory`. */
-export const pathIn = ({ path }: Entry, name: string) => (path === '/' ? `/${name}` : `${path}/${name}`)
-
-/** `text` without what cannot be in a path here, and is in no sound name: '/' and the character zero. */
-export const nameOf = (text: string) => text.replace(/[/\0]/g, '\ufffd')
 
 /** Whether `error` is about bytes that are bad or unreadable, and not a disk that is gone. */
 export const isDamage = (error: unknown): error is DiskImageError =>
