@@ -23,6 +23,19 @@ import {
 import { MANIFEST_ITEM, type Manifest, type ManifestChange, type ManifestPartition } from './manifest.ts'
 import type { ReadErrors } from './rescuing-reader.ts'
 
+/** A file that was left out, as `leftOut` lists it. */
+export const leftOutFile = object<Manifest['leftOut'][number]>({
+  partition: count,
+  path: text,
+  reason: oneOf(...LEFT_OUT_REASONS),
+  bytes: count,
+  clusters: count,
+  record: optional(count),
+})
+
+/** Bytes of the disk, as `readErrors` lists them. */
+export const diskRange = object<Range>({ offset: count, length: count })
+
 const manifest = object<Manifest>({
   format: oneOf('vhdx-capture'),
   formatVersion: oneOf(1),
@@ -49,22 +62,13 @@ const manifest = object<Manifest>({
   partitionsCount: count,
   keep: listOf(oneOf(...LEFT_OUT_REASONS)),
   exclude: listOf(text),
-  leftOut: listOf(
-    object<Manifest['leftOut'][number]>({
-      partition: count,
-      path: text,
-      reason: oneOf(...LEFT_OUT_REASONS),
-      bytes: count,
-      clusters: count,
-      record: optional(count),
-    }),
-  ),
+  leftOut: listOf(leftOutFile),
   leftOutCount: count,
   changed: listOf(object<ManifestChange>({ offset: count, length: count, reason: text })),
   changedCount: count,
   readErrors: object<ReadErrors>({
     bytes: count,
-    ranges: listOf(object<Range>({ offset: count, length: count })),
+    ranges: listOf(diskRange),
     truncated: flag,
   }),
   findings: listOf(object<Finding>({ code: text, message: text, details: optional(shallowRecord) })),
@@ -80,9 +84,13 @@ const manifest = object<Manifest>({
 
 /** The manifest of a captured image; undefined where there is none. Throws FormatError (BAD_MANIFEST). */
 export async function readManifest(disk: BlockDevice): Promise<Manifest | undefined> {
-  if (!(disk instanceof VhdxDevice)) return undefined
-  const item = await disk.userMetadata(MANIFEST_ITEM)
+  const item = await readManifestItem(disk)
   return item === undefined ? undefined : decodeManifest(item)
+}
+
+/** The bytes of the manifest, whatever they are; undefined where there is none. */
+export async function readManifestItem(disk: BlockDevice): Promise<Buffer | undefined> {
+  return disk instanceof VhdxDevice ? await disk.userMetadata(MANIFEST_ITEM) : undefined
 }
 
 /** Throws FormatError (BAD_MANIFEST) when `bytes` are no manifest, a damaged one, or one of a later version. */

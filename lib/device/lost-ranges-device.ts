@@ -1,10 +1,10 @@
 /** A device some of whose bytes were lost when it was copied: the copy has zeros there, which are not what was. */
-import { StorageError } from '../errors.ts'
+import type { StorageError } from '../errors.ts'
 import { BlockDevice } from './block-device.ts'
 import { endOf, intersect, normalizeRanges, type Range } from './ranges.ts'
 import { unionRanges } from './union-ranges.ts'
 
-/** `base`, for reading, where reading a lost byte fails as it did when the copy was made. Closing leaves `base` open. */
+/** `base`, for reading, where reading a lost byte fails. Closing leaves `base` open. */
 export class LostRangesDevice extends BlockDevice {
   override readonly readOnly = true
   override readonly sectorSize: number
@@ -12,11 +12,13 @@ export class LostRangesDevice extends BlockDevice {
   readonly size: number
   readonly #base: BlockDevice
   readonly #lost: readonly Range[]
+  readonly #errorOf: (lost: Range) => StorageError
 
-  /** `lost` may be in any order, and reach beyond the device. */
-  constructor(base: BlockDevice, lost: readonly Range[]) {
+  /** `lost` may be in any order, and reach beyond the device. `errorOf`: why the bytes of a range of it cannot be read. */
+  constructor(base: BlockDevice, lost: readonly Range[], errorOf: (lost: Range) => StorageError) {
     super()
     this.#base = base
+    this.#errorOf = errorOf
     this.size = base.size
     this.sectorSize = base.sectorSize
     this.physicalSectorSize = base.physicalSectorSize
@@ -27,11 +29,7 @@ export class LostRangesDevice extends BlockDevice {
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
     const lost = this.#firstLostIn({ offset, length: target.length })
     if (lost === undefined) return this.#base.read(offset, target)
-    throw new StorageError(
-      'READ_ERROR',
-      `${lost.length} bytes at byte ${lost.offset} of the disk could not be read when it was captured, and are lost`,
-      { position: lost.offset, length: lost.length },
-    )
+    throw this.#errorOf(lost)
   }
 
   #firstLostIn(range: Range): Range | undefined {

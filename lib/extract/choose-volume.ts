@@ -1,15 +1,16 @@
 /** Which volume of an image is meant: the one that was asked for, the one with Windows, or the largest. */
 import { formatSize } from '../binary/size.ts'
-import type { BlockDevice } from '../device/block-device.ts'
 import { ReadAheadDevice } from '../device/read-ahead-device.ts'
 import { SliceDevice } from '../device/slice-device.ts'
 import { DiskImageError, FormatError, NotFoundError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { openVolume } from '../image/open-volume.ts'
-import type { Partition, PartitionTable } from '../partition/partition-table.ts'
+import type { Partition } from '../partition/partition-table.ts'
 import type { Files } from '../volume/files.ts'
-import type { LeftOut } from '../volume/left-out.ts'
 import type { Volume } from '../volume/volume.ts'
+import type { ChainLosses } from './chain-losses.ts'
+import { type PartitionedDisk, partitionsOf } from './disk-partitions.ts'
+import { DoubtedFiles } from './doubted-files.ts'
 
 /** A volume whose files can be read. */
 export interface ReadableVolume {
@@ -33,10 +34,8 @@ interface UnreadableVolume {
 }
 
 /** What is known of the disk. */
-export interface KnownDisk {
-  readonly disk: BlockDevice
-  readonly table: PartitionTable
-  readonly leftOut: readonly (LeftOut & { readonly partition: number })[]
+export interface KnownDisk extends PartitionedDisk {
+  readonly losses: ChainLosses
 }
 
 /**
@@ -52,12 +51,6 @@ export async function chooseVolume(known: KnownDisk, number?: number): Promise<V
   const found = await tryVolume(known, partition)
   if ('error' in found) throw unreadablePartition(found, partitions)
   return { ...found, note: undefined, findings: [] }
-}
-
-/** The table's partitions, or the whole disk as one where there is no table. */
-export function partitionsOf({ disk, table }: Pick<KnownDisk, 'disk' | 'table'>): readonly Partition[] {
-  if (table.type !== 'none') return table.partitions
-  return [{ number: 1, offset: 0, size: disk.size, typeId: '', typeName: 'no partition table' }]
 }
 
 async function chooseByContent(known: KnownDisk, partitions: readonly Partition[]): Promise<VolumeChoice> {
@@ -85,12 +78,14 @@ async function chooseByContent(known: KnownDisk, partitions: readonly Partition[
 }
 
 async function tryVolume(known: KnownDisk, partition: Partition): Promise<ReadableVolume | UnreadableVolume> {
-  const leftOut = known.leftOut.filter(file => file.partition === partition.number)
-  const slice = new SliceDevice(known.disk, { offset: partition.offset, length: partition.size })
+  const { disk, losses } = known
+  const slice = new SliceDevice(disk, { offset: partition.offset, length: partition.size })
   const device = new ReadAheadDevice(slice)
   try {
     const volume = await openVolume(device, partition.typeId)
-    return { partition, volume, files: await volume.openFiles({ leftOut }) }
+    const leftOut = await losses.leftOutOf(partition.number, await volume.openFiles())
+    const files = await volume.openFiles({ leftOut })
+    return { partition, volume, files: losses.doubt === undefined ? files : new DoubtedFiles(files, losses.doubt) }
   } catch (error) {
     if (!(error instanceof DiskImageError) || error.code === 'DEVICE_GONE') throw error
     return { partition, error }

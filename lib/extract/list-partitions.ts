@@ -6,7 +6,7 @@ import type { Finding } from '../finding.ts'
 import { openVolume } from '../image/open-volume.ts'
 import { type Partition, type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
 import type { Volume } from '../volume/volume.ts'
-import { partitionsOf } from './choose-volume.ts'
+import { partitionsOf } from './disk-partitions.ts'
 
 /** A partition and what is known of the volume on it. */
 export interface ListedPartition {

@@ -1,13 +1,10 @@
 /** An image opened down to the files of one of its volumes: what every command about files begins with. */
-import type { Manifest } from '../copy/manifest.ts'
-import { readManifest } from '../copy/read-manifest.ts'
 import type { BlockDevice } from '../device/block-device.ts'
-import { LostRangesDevice } from '../device/lost-ranges-device.ts'
-import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type OpenDiskOptions, openDisk } from '../image/open-disk.ts'
-import { type OpenedImage, openImageIn } from '../image/open-image.ts'
+import { type OpenedImage, type OpenImageOptions, openImageIn } from '../image/open-image.ts'
 import { type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
+import { ChainLosses } from './chain-losses.ts'
 import { chooseVolume, type ReadableVolume } from './choose-volume.ts'
 
 /** Which disk is meant: that of an image, or of an image inside of it. */
@@ -50,32 +47,43 @@ export interface OpenedFiles extends ReadableVolume, AsyncDisposable {
   close(): Promise<void>
 }
 
+/** The innermost image, with what it and its parents lack. */
+interface DiskWithLosses extends OpenedDiskInside {
+  readonly losses: ChainLosses
+}
+
 /**
  * Opens the image, disk or bare volume at `path`, or an image inside of it.
  * Throws what `openDisk`, `openImageIn`, `readPartitionTable` and `chooseVolume` throw.
  */
-export async function openDiskInside(path: string, options: OpenDiskInsideOptions = {}): Promise<OpenedDiskInside> {
-  const { inside = [], ...diskOptions } = options
+export function openDiskInside(path: string, options: OpenDiskInsideOptions = {}): Promise<OpenedDiskInside> {
+  return openInside(path, options)
+}
+
+async function openInside(path: string, { inside = [], ...options }: OpenDiskInsideOptions): Promise<DiskWithLosses> {
   const images: OpenedImage[] = []
   const close = async () => {
     for (let image = images.pop(); image !== undefined; image = images.pop()) await image.close()
   }
   const [notes, findings] = [[] as string[], [] as Finding[]]
-  try {
-    let image: OpenedImage = await openDisk(path, diskOptions)
+  const add = async (open: (options: OpenImageOptions) => Promise<OpenedImage>) => {
+    const losses = new ChainLosses()
+    const image = await open({ asParent: (disk, { path }) => losses.ofParent(disk, path) })
     images.push(image)
     findings.push(...image.findings)
-    const sources = [path, ...image.chain.slice(1).map(parent => parent.path)]
+    return { image, losses }
+  }
+  try {
+    let innermost = await add(({ asParent }) => openDisk(path, { ...options, asParent }))
+    const sources = [path, ...innermost.image.chain.slice(1).map(parent => parent.path)]
     for (const place of inside) {
       const [, number, inner] = /^(?:(\d{1,3}):)?(.*)$/s.exec(place)!
-      const outer = await openVolumeOf(image.disk, number === undefined ? undefined : Number(number))
+      const outer = await openVolumeOf(innermost, number === undefined ? undefined : Number(number))
       notes.push(...outer.notes)
       findings.push(...outer.findings)
-      image = await openImageIn(outer.files, inner!)
-      images.push(image)
-      findings.push(...image.findings)
+      innermost = await add(({ asParent }) => openImageIn(outer.files, inner!, { asParent }))
     }
-    return { image, sources, notes, findings, close, [Symbol.asyncDispose]: close }
+    return { ...innermost, sources, notes, findings, close, [Symbol.asyncDispose]: close }
   } catch (error) {
     await close()
     throw error
@@ -88,9 +96,9 @@ export async function openDiskInside(path: string, options: OpenDiskInsideOption
  */
 export async function openFiles(path: string, options: OpenFilesOptions = {}): Promise<OpenedFiles> {
   const { partition, ...diskOptions } = options
-  const { image, sources, notes, findings, close } = await openDiskInside(path, diskOptions)
+  const { image, losses, sources, notes, findings, close } = await openInside(path, diskOptions)
   try {
-    const opened = await openVolumeOf(image.disk, partition)
+    const opened = await openVolumeOf({ image, losses }, partition)
     return {
       ...opened,
       sources,
@@ -105,48 +113,18 @@ export async function openFiles(path: string, options: OpenFilesOptions = {}): P
   }
 }
 
-async function openVolumeOf(captured: BlockDevice, partition?: number) {
-  const findings: Finding[] = []
-  const { disk, leftOut } = await withoutFalseZeros(captured, findings)
+async function openVolumeOf({ image, losses }: Pick<DiskWithLosses, 'image' | 'losses'>, partition?: number) {
+  const disk = await losses.ofImage(image.disk)
   const table = await readPartitionTable(disk, { truncated: 'cut' })
-  const { note, findings: passedOver, ...chosen } = await chooseVolume({ disk, table, leftOut }, partition)
+  const { note, findings: passedOver, ...chosen } = await chooseVolume({ disk, table, losses }, partition)
   const { number } = chosen.partition
   const inPartition = (finding: Finding): Finding =>
     table.type === 'none' ? finding : { ...finding, message: `partition ${number}: ${finding.message}` }
-  findings.push(
+  const findings = [
+    ...losses.findings,
     ...table.findings,
     ...passedOver,
     ...[...chosen.volume.hazards, ...chosen.volume.findings].map(inPartition),
-  )
+  ]
   return { ...chosen, disk, table, notes: note === undefined ? [] : [note], findings }
-}
-
-/**
- * What the capture left out and what it could not read, by its manifest, so that neither is taken for zeros. A manifest that
- * cannot be used is a finding: the files can.
- */
-async function withoutFalseZeros(
-  disk: BlockDevice,
-  findings: Finding[],
-): Promise<{ disk: BlockDevice; leftOut: Manifest['leftOut'] }> {
-  let manifest: Manifest | undefined
-  try {
-    manifest = await readManifest(disk)
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error
-    findings.push({ code: error.code, message: error.message, details: error.details })
-  }
-  if (manifest === undefined) return { disk, leftOut: [] }
-  const { leftOut, leftOutCount, readErrors } = manifest
-  const unnamed = leftOutCount - leftOut.length
-  if (unnamed > 0) {
-    const message = `the capture left out ${unnamed} more files than its manifest has room to name: they read as zeros`
-    findings.push({ code: 'LEFT_OUT_UNNAMED', message, details: { count: unnamed } })
-  }
-  if (readErrors.truncated) {
-    const message =
-      'the capture could not read more places of the disk than its manifest has room to name: they read as zeros'
-    findings.push({ code: 'READ_ERRORS_UNNAMED', message, details: { bytes: readErrors.bytes } })
-  }
-  return { disk: readErrors.ranges.length === 0 ? disk : new LostRangesDevice(disk, readErrors.ranges), leftOut }
 }

@@ -51,15 +51,23 @@ export async function walkChain(
   }
 }
 
+/** What stands in for the disk of the parent `image` when its child is opened. */
+export type AsParent = (disk: BlockDevice, image: ChainImage) => Promise<BlockDevice>
+
 /** Opens the disk of a whole chain, whose files stay the chain's. `findings`: those of all images, the parents' with their paths. */
-export async function openChain({ images }: Chain): Promise<{ disk: BlockDevice; findings: readonly Finding[] }> {
+export async function openChain(
+  { images }: Chain,
+  asParent: AsParent = async disk => disk,
+): Promise<{ disk: BlockDevice; findings: readonly Finding[] }> {
   let disk: BlockDevice | undefined
+  let parent: BlockDevice | undefined
   const findings: Finding[] = []
   for (const image of images.toReversed()) {
-    const device = await image.open(disk)
     const isChild = image === images[0]
+    const device = await image.open(parent)
     findings.unshift(...device.findings.map(finding => (isChild ? finding : ofParent(image, finding))))
     disk = device
+    if (!isChild) parent = await asParent(device, image)
   }
   return { disk: disk!, findings }
 }

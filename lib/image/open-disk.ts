@@ -17,7 +17,7 @@ export interface OpenedDisk extends OpenedImage {
  * Throws what `FileDevice.open` and `openImage` throw.
  */
 export async function openDisk(path: string, options: OpenDiskOptions = {}): Promise<OpenedDisk> {
-  const { format, parent, search, ...fileOptions } = options
+  const { format, parent, search, asParent, ...fileOptions } = options
   const file = await FileDevice.open(path, fileOptions)
   try {
     return { ...(await openImage(await hostFile(file), new HostFolders(), options, file.raw)), file }

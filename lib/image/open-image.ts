@@ -3,7 +3,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { FormatError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Files } from '../volume/files.ts'
-import { closeChain, openChain, walkChain } from './chain.ts'
+import { type AsParent, closeChain, openChain, walkChain } from './chain.ts'
 import type { ChainImage } from './chain-image.ts'
 import { containerIn } from './container.ts'
 import type { ImageFile, ImageFolders } from './image-file.ts'
@@ -17,6 +17,8 @@ export type ImageFormat = 'raw' | 'vhdx' | 'vhd'
 export interface OpenImageOptions extends ParentOptions {
   /** What the file holds. Default: found from its content. 'raw' takes any file for the disk itself, whatever it begins with. */
   readonly format?: ImageFormat
+  /** What a child is given for the disk of its parent. Default: the disk itself. */
+  readonly asParent?: AsParent | undefined
 }
 
 /** A disk and the image it is in. Closing it closes all files of the chain. */
@@ -52,7 +54,7 @@ export async function openImage(
   const chain = await walkChain(file, format, folders, options)
   try {
     if (chain.problem !== undefined) throw chain.problem
-    const { disk, findings } = await openChain(chain)
+    const { disk, findings } = await openChain(chain, options.asParent)
     const close = () => closeChain(chain.images)
     return opened(disk, format, device, chain.images, [...findings, ...chain.findings], close)
   } catch (error) {

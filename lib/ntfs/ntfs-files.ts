@@ -47,7 +47,10 @@ export class NtfsFiles implements Files {
   static async open(tree: FileTree, { leftOut = [] }: FilesOptions): Promise<NtfsFiles> {
     const byRecord = new Map<number, LeftOut>()
     const files = new NtfsFiles(tree, byRecord)
-    for (const file of leftOut) byRecord.set(file.record ?? (await files.stat(file.path)).record, file)
+    for (const file of leftOut) {
+      const record = file.record ?? (await files.#recordAt(file.path))
+      if (record !== undefined) byRecord.set(record, file)
+    }
     return files
   }
 
@@ -55,6 +58,16 @@ export class NtfsFiles implements Files {
     let entry = await this.#reader.root()
     for (const name of namesOf(path)) entry = await this.#find(entry, name)
     return entry
+  }
+
+  /** Undefined where there is no such file. */
+  async #recordAt(path: string): Promise<number | undefined> {
+    try {
+      return (await this.stat(path)).record
+    } catch (error) {
+      if (error instanceof NotFoundError || isDamage(error)) return undefined
+      throw error
+    }
   }
 
   async *list(directory: Entry, options: ListOptions = {}): AsyncGenerator<NtfsEntry, void> {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { LostRangesDevice } from '../../lib/device/lost-ranges-device.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import type { Range } from '../../lib/device/ranges.ts'
+import { StorageError } from '../../lib/errors.ts'
 import { collect } from '../helpers/collect.ts'
 import { pattern } from '../helpers/pattern.ts'
 
@@ -21,7 +22,11 @@ const lost = [
   { offset: 9900, length: 5000 },
   { offset: 20_000, length: 10 },
 ]
-const device = new LostRangesDevice(new WithHoles(Buffer.from(content)), lost)
+const device = new LostRangesDevice(
+  new WithHoles(Buffer.from(content)),
+  lost,
+  ({ offset, length }) => new StorageError('READ_ERROR', `${length} bytes at byte ${offset}`),
+)
 
 test.each([
   [0, 500],
