@@ -1,9 +1,9 @@
 /** The allocation bitmap: one bit for each cluster, the lowest first. spec-notes/exfat.md, "Allocation bitmap". */
 import type { BlockDevice } from '../device/block-device.ts'
-import { endOf, intersect, normalizeRanges, type Range, totalLength } from '../device/ranges.ts'
+import { intersect, type Range } from '../device/ranges.ts'
 import { formatError } from '../errors.ts'
-import type { ClusterRun } from '../volume/cluster-chain.ts'
-import type { AllocationTable } from './allocation-table.ts'
+import { ClusterChain, type ClusterRun } from '../volume/cluster-chain.ts'
+import type { ClusterLinks } from '../volume/cluster-links.ts'
 import type { BitmapEntry } from './format.ts'
 import { bitmapBytesNeeded, clusterOffset, type ExfatLayout } from './layout.ts'
 
@@ -30,7 +30,7 @@ export class AllocationBitmap {
   static async open(
     device: BlockDevice,
     layout: ExfatLayout,
-    table: AllocationTable,
+    links: ClusterLinks,
     entry: BitmapEntry,
   ): Promise<AllocationBitmap> {
     const { clusterSize, clusterCount } = layout
@@ -46,15 +46,13 @@ export class AllocationBitmap {
       throw bad(`${needed} bytes or more, for ${clusterCount} clusters`, `${entry.dataLength} bytes`)
     }
     const length = Math.ceil(needed / clusterSize)
-    const chain = table.chain(entry.firstCluster, length)
-    const pieces: Range[] = []
-    for (let i = 0; i < length; i++) {
-      const { done, value } = await chain.next()
-      if (done) throw bad(`a chain of ${length} clusters`, `one that ${value ?? `ends after ${i}`}`)
-      append(pieces, { offset: clusterOffset(layout, value), length: clusterSize })
+    const chain = await ClusterChain.follow(links, entry.firstCluster, length)
+    if (chain.count < length) {
+      throw bad(`a chain of ${length} clusters`, `one that ${chain.problem ?? 'ends'} after ${chain.count}`)
     }
-    if (totalLength(normalizeRanges(pieces)) < length * clusterSize) {
-      throw bad(`a chain of ${length} clusters`, 'one that runs in a circle')
+    const pieces: Range[] = []
+    for await (const { first, count } of chain.runs()) {
+      pieces.push({ offset: clusterOffset(layout, first), length: count * clusterSize })
     }
     return new AllocationBitmap(device, layout, pieces)
   }
@@ -95,13 +93,6 @@ export class AllocationBitmap {
       start += piece.length
     }
   }
-}
-
-/** Adds `next`, as more of the last piece where it follows it. */
-function append(pieces: Range[], next: Range): void {
-  const last = pieces.at(-1)
-  if (last === undefined || endOf(last) !== next.offset) pieces.push(next)
-  else pieces[pieces.length - 1] = { offset: last.offset, length: last.length + next.length }
 }
 
 /** The runs of ones among the first `count` bits. */

@@ -5,11 +5,10 @@ import type { Finding } from '../finding.ts'
 import { ClusterChain } from '../volume/cluster-chain.ts'
 import { ClusterContent, type ClusterPlaces } from '../volume/cluster-content.ts'
 import { type ClusterEntry, rootFields } from '../volume/cluster-files.ts'
-import { ClusterLinks } from '../volume/cluster-links.ts'
+import type { ClusterLinks } from '../volume/cluster-links.ts'
 import { type DecodedPiece, DirectoryFiles, type DirectoryPiece, isDamage } from '../volume/directory-files.ts'
 import { type UpcaseTable, unicodeUpcase } from '../volume/letter-case.ts'
 import { pathIn, shownName } from '../volume/path.ts'
-import { AllocationTable, END_OF_CHAIN } from './allocation-table.ts'
 import { decodeSets, type EntrySet } from './entry-set.ts'
 import { fileEntry, streamEntry, upcaseEntry } from './format.ts'
 import { clusterOffset, type ExfatLayout, isCluster } from './layout.ts'
@@ -38,15 +37,9 @@ export class ExfatFiles extends DirectoryFiles<ExfatEntry> {
   readonly #layout: ExfatLayout
   readonly #places: ClusterPlaces
 
-  private constructor(device: BlockDevice, layout: ExfatLayout, live: number) {
+  private constructor(device: BlockDevice, layout: ExfatLayout, links: ClusterLinks) {
     super(device)
-    const table = new AllocationTable(device, layout, live)
-    this.links = new ClusterLinks({
-      clusterCount: layout.clusterCount,
-      placeOf: cluster => table.placeOf(cluster),
-      isEnd: link => link === END_OF_CHAIN,
-      readLinks: (first, links) => table.readLinks(first, links),
-    })
+    this.links = links
     this.volumeSize = layout.volumeSize
     this.#layout = layout
     this.#places = { clusterSize: layout.clusterSize, offsetOf: number => clusterOffset(layout, number) }
@@ -60,14 +53,14 @@ export class ExfatFiles extends DirectoryFiles<ExfatEntry> {
     }
   }
 
-  /** `live`: which FAT is; `upcase`: the entry of the root directory for the up-case table. */
+  /** `links`: those of the live FAT. `upcase`: the entry of the root directory for the up-case table. */
   static async open(
     device: BlockDevice,
     layout: ExfatLayout,
-    live: number,
+    links: ClusterLinks,
     upcase: StoredEntry | undefined,
   ): Promise<ExfatFiles> {
-    const files = new ExfatFiles(device, layout, live)
+    const files = new ExfatFiles(device, layout, links)
     try {
       files.upcase = await files.#readUpcase(upcase)
     } catch (error) {

@@ -3,6 +3,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { mergeTouching, type Range } from '../device/ranges.ts'
 import { formatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
+import { ClusterLinks } from '../volume/cluster-links.ts'
 import type { Files } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { AllocationBitmap } from './allocation-bitmap.ts'
@@ -27,15 +28,14 @@ export class ExfatVolume implements Volume {
   readonly #device: BlockDevice
   readonly #layout: ExfatLayout
   readonly #bitmap: AllocationBitmap
-  /** Which FAT is live. */
-  readonly #live: number
+  readonly #links: ClusterLinks
   readonly #upcase: StoredEntry | undefined
 
   private constructor(
     device: BlockDevice,
     layout: ExfatLayout,
     bitmap: AllocationBitmap,
-    live: number,
+    links: ClusterLinks,
     { label, upcase }: RootDirectory,
     hazards: readonly Finding[],
     findings: readonly Finding[],
@@ -43,7 +43,7 @@ export class ExfatVolume implements Volume {
     this.#device = device
     this.#layout = layout
     this.#bitmap = bitmap
-    this.#live = live
+    this.#links = links
     this.#upcase = upcase
     this.label = label
     this.clusterSize = layout.clusterSize
@@ -59,13 +59,13 @@ export class ExfatVolume implements Volume {
   static async open(device: BlockDevice): Promise<ExfatVolume> {
     const { layout, flags, findings } = await readBootRegion(device)
     const live = activeFat(flags)
-    const table = new AllocationTable(device, layout, live)
-    const root = await readRootDirectory(device, layout, table)
+    const links = new ClusterLinks(new AllocationTable(device, layout, live))
+    const root = await readRootDirectory(device, layout, links)
     const { bitmaps, problem } = root
     const entry = bitmaps[live]
     if (entry === undefined) throw noBitmap(layout, problem)
-    const bitmap = await AllocationBitmap.open(device, layout, table, entry)
-    return new ExfatVolume(device, layout, bitmap, live, root, flags & VOLUME_DIRTY ? [dirty] : [], [
+    const bitmap = await AllocationBitmap.open(device, layout, links, entry)
+    return new ExfatVolume(device, layout, bitmap, links, root, flags & VOLUME_DIRTY ? [dirty] : [], [
       ...findings,
       ...(flags & MEDIA_FAILURE ? [mediaFailure] : []),
       ...(problem === undefined ? [] : [brokenRoot(problem)]),
@@ -96,7 +96,7 @@ export class ExfatVolume implements Volume {
   }
 
   openFiles(): Promise<Files> {
-    return ExfatFiles.open(this.#device, this.#layout, this.#live, this.#upcase)
+    return ExfatFiles.open(this.#device, this.#layout, this.#links, this.#upcase)
   }
 }
 

@@ -1,6 +1,7 @@
 /** The root directory, for the entries that say something about the whole volume. spec-notes/exfat.md, "Root directory". */
 import type { BlockDevice } from '../device/block-device.ts'
-import type { AllocationTable } from './allocation-table.ts'
+import { ClusterChain } from '../volume/cluster-chain.ts'
+import type { ClusterLinks } from '../volume/cluster-links.ts'
 import { type BitmapEntry, bitmapEntry, labelEntry } from './format.ts'
 import { clusterOffset, type ExfatLayout } from './layout.ts'
 
@@ -34,19 +35,18 @@ export interface StoredEntry {
 export async function readRootDirectory(
   device: BlockDevice,
   layout: ExfatLayout,
-  table: AllocationTable,
+  links: ClusterLinks,
 ): Promise<RootDirectory> {
   const found: Found = { bitmaps: [undefined, undefined], upcase: undefined, label: undefined }
-  const cluster = Buffer.alloc(layout.clusterSize)
   const limit = Math.min(MAX_DIRECTORY_LENGTH / layout.clusterSize, layout.clusterCount)
-  const chain = table.chain(layout.rootCluster, limit)
-  for (;;) {
-    const { done, value } = await chain.next()
-    if (done) return { ...found, problem: value }
-    const position = clusterOffset(layout, value)
-    await device.read(position, cluster)
-    if (!scan(cluster, position, found)) return { ...found, problem: undefined }
+  const chain = await ClusterChain.follow(links, layout.rootCluster, limit)
+  const piece = Buffer.alloc(layout.clusterSize)
+  for await (const cluster of chain.clusters()) {
+    const position = clusterOffset(layout, cluster)
+    await device.read(position, piece)
+    if (!scan(piece, position, found)) return { ...found, problem: undefined }
   }
+  return { ...found, problem: chain.problem }
 }
 
 interface Found {

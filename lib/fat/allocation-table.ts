@@ -4,8 +4,8 @@ import { endOf, type Range } from '../device/ranges.ts'
 import { tryRead } from '../device/try-read.ts'
 import type { StorageError } from '../errors.ts'
 import type { ClusterRun } from '../volume/cluster-chain.ts'
-import { UNREADABLE_LINK } from '../volume/cluster-links.ts'
-import { type FatLayout, type FatWidth, isCluster } from './layout.ts'
+import { type LinkSource, UNREADABLE_LINK } from '../volume/cluster-links.ts'
+import { entryOffset, type FatLayout, type FatWidth } from './layout.ts'
 
 /** Entries are read so many at a time: a multiple of 2, so that FAT12's pairs of entries in 3 bytes stay whole. */
 const WINDOW_ENTRIES = 2 ** 17
@@ -37,7 +37,7 @@ interface StateWindow {
 }
 
 /** The FAT of a volume, read in windows, however large it is. */
-export class AllocationTable {
+export class AllocationTable implements LinkSource {
   readonly #device: BlockDevice
   readonly #layout: FatLayout
 
@@ -85,19 +85,16 @@ export class AllocationTable {
     throw problem
   }
 
-  /**
-   * The clusters of the chain that begins with `first`, at most `limit`. Returns what is wrong when it does not end as
-   * a chain should: it leads to a cluster that does not exist, or it is longer than `limit`, which a loop is too.
-   */
-  async *chain(first: number, limit: number): AsyncGenerator<number, string | undefined> {
-    let cluster = first
-    for (let length = 0; !isEndOfChain(cluster, this.#layout.width); length++) {
-      if (!isCluster(this.#layout, cluster)) return `leads to cluster ${cluster}, which does not exist`
-      if (length === limit) return `is longer than ${limit} clusters or runs in a circle`
-      yield cluster
-      cluster = await this.entry(cluster)
-    }
-    return undefined
+  get clusterCount(): number {
+    return this.#layout.clusterCount
+  }
+
+  placeOf(cluster: number): number {
+    return this.#layout.liveFats[0]! + entryOffset(this.#layout.width, cluster)
+  }
+
+  isEnd(link: number): boolean {
+    return isEndOfChain(link, this.#layout.width)
   }
 
   /**
@@ -168,7 +165,7 @@ function entryAt(table: Buffer, width: FatWidth, index: number): number {
 const badMark = (width: FatWidth) => (width === 32 ? 0x0ffffff7 : width === 16 ? 0xfff7 : 0xff7)
 
 /** "FAT Data Structure": what is above the mark for bad clusters. */
-export const isEndOfChain = (entry: number, width: FatWidth) => entry > badMark(width)
+const isEndOfChain = (entry: number, width: FatWidth) => entry > badMark(width)
 
 /**
  * Hot: the state of each entry of `table` from `from` on; those before are free. Returns how many of the used ones lead

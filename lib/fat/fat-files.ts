@@ -5,15 +5,14 @@ import type { Finding } from '../finding.ts'
 import { ClusterChain } from '../volume/cluster-chain.ts'
 import type { ClusterPlaces } from '../volume/cluster-content.ts'
 import { type ClusterEntry, rootFields } from '../volume/cluster-files.ts'
-import { ClusterLinks } from '../volume/cluster-links.ts'
+import type { ClusterLinks } from '../volume/cluster-links.ts'
 import { type DecodedPiece, DirectoryFiles, type DirectoryPiece } from '../volume/directory-files.ts'
 import { unicodeUpcase } from '../volume/letter-case.ts'
 import { pathIn, shownName } from '../volume/path.ts'
-import { AllocationTable, isEndOfChain } from './allocation-table.ts'
 import type { FatBootSector } from './boot-sector.ts'
 import { DELETED, type DirectorySlot, decodeSlots, MAX_DIRECTORY_LENGTH } from './directory.ts'
 import { directoryEntry, extension32, parameterBlock } from './format.ts'
-import { clusterOffset, entryOffset, type FatLayout, isCluster } from './layout.ts'
+import { clusterOffset, type FatLayout, isCluster } from './layout.ts'
 
 const ROOT_CLUSTER_OFFSET = parameterBlock.size + extension32.offsetOf('rootCluster')
 
@@ -31,15 +30,9 @@ export class FatFiles extends DirectoryFiles<ClusterEntry> {
   /** The root of FAT12 and FAT16, seen as a cluster as large as it. */
   readonly #rootPlaces: ClusterPlaces
 
-  constructor(device: BlockDevice, { layout, fat32 }: FatBootSector) {
+  constructor(device: BlockDevice, { layout, fat32 }: FatBootSector, links: ClusterLinks) {
     super(device)
-    const table = new AllocationTable(device, layout)
-    this.links = new ClusterLinks({
-      clusterCount: layout.clusterCount,
-      placeOf: cluster => layout.liveFats[0]! + entryOffset(layout.width, cluster),
-      isEnd: link => isEndOfChain(link, layout.width),
-      readLinks: (first, links) => table.readLinks(first, links),
-    })
+    this.links = links
     this.volumeSize = layout.volumeSize
     this.#layout = layout
     this.#places = { clusterSize: layout.clusterSize, offsetOf: number => clusterOffset(layout, number) }

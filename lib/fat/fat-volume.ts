@@ -4,6 +4,7 @@ import { mergeTouching, type Range } from '../device/ranges.ts'
 import { tryRead } from '../device/try-read.ts'
 import { FormatError, formatError, hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
+import { ClusterLinks } from '../volume/cluster-links.ts'
 import type { Files } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import { AllocationTable, type FatCount } from './allocation-table.ts'
@@ -30,12 +31,14 @@ export class FatVolume implements Volume {
   readonly #device: BlockDevice
   readonly #boot: FatBootSector
   readonly #table: AllocationTable
+  readonly #links: ClusterLinks
   readonly #suspicion: FormatError | undefined
 
   private constructor(
     device: BlockDevice,
     boot: FatBootSector,
     table: AllocationTable,
+    links: ClusterLinks,
     state: number,
     root: RootDirectory,
     suspicion: FormatError | undefined,
@@ -44,6 +47,7 @@ export class FatVolume implements Volume {
     this.#device = device
     this.#boot = boot
     this.#table = table
+    this.#links = links
     this.#suspicion = suspicion
     this.fileSystem = `FAT${width}`
     this.label = labelText(root.label) ?? labelText(boot.label)
@@ -70,12 +74,13 @@ export class FatVolume implements Volume {
     if (!isFat(sector)) throw new FormatError('NOT_FAT', 'the first sector is not the boot sector of a FAT volume')
     const boot = readBootSector(sector, device.size)
     const table = new AllocationTable(device, boot.layout)
-    const root = await readRootDirectory(device, boot, table)
+    const links = new ClusterLinks(table)
+    const root = await readRootDirectory(device, boot, links)
     const suspicion =
       (await mediaMismatch(device, boot)) ??
       (await backupDifference(device, boot, sector)) ??
       (await misplacement(device, boot, root))
-    return new FatVolume(device, boot, table, await table.entry(1), root, suspicion)
+    return new FatVolume(device, boot, table, links, await table.entry(1), root, suspicion)
   }
 
   /** Throws FormatError when the boot sector seems wrong about the places of things: then it is about used space too. */
@@ -116,7 +121,7 @@ export class FatVolume implements Volume {
   }
 
   async openFiles(): Promise<Files> {
-    return new FatFiles(this.#device, this.#boot)
+    return new FatFiles(this.#device, this.#boot, this.#links)
   }
 }
 

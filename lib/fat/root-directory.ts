@@ -1,7 +1,8 @@
 /** The root directory: the volume's label, and proof that clusters lie where the boot sector says. spec-notes/fat.md, "Root directory". */
 import type { BlockDevice } from '../device/block-device.ts'
 import { tryRead } from '../device/try-read.ts'
-import type { AllocationTable } from './allocation-table.ts'
+import { ClusterChain } from '../volume/cluster-chain.ts'
+import type { ClusterLinks } from '../volume/cluster-links.ts'
 import type { FatBootSector } from './boot-sector.ts'
 import {
   ATTRIBUTE_FOLDER,
@@ -36,7 +37,7 @@ export interface RootDirectory {
 export async function readRootDirectory(
   device: BlockDevice,
   { layout, fat32 }: FatBootSector,
-  table: AllocationTable,
+  links: ClusterLinks,
 ): Promise<RootDirectory> {
   const found: Found = { label: undefined, folders: [] }
   const { rootOffset, rootLength, clusterSize } = layout
@@ -47,16 +48,14 @@ export async function readRootDirectory(
     return { ...found, problem: undefined }
   }
   const limit = Math.min(MAX_DIRECTORY_LENGTH / clusterSize, layout.clusterCount)
-  const chain = table.chain(fat32.rootCluster, limit)
-  for (;;) {
-    const { done, value } = await chain.next()
-    if (done) return { ...found, problem: value }
+  const chain = await ClusterChain.follow(links, fat32.rootCluster, limit)
+  for await (const cluster of chain.clusters()) {
     const piece = Buffer.alloc(clusterSize)
-    const unreadable = await tryRead(device, clusterOffset(layout, value), piece)
+    const unreadable = await tryRead(device, clusterOffset(layout, cluster), piece)
     if (unreadable !== undefined) return { ...found, problem: UNREADABLE }
-    if (!scan(piece, found)) break
+    if (!scan(piece, found)) return { ...found, problem: undefined }
   }
-  return { ...found, problem: undefined }
+  return { ...found, problem: chain.problem }
 }
 
 const UNREADABLE = 'leads to sectors that cannot be read'

@@ -93,6 +93,11 @@ export class ClusterChain {
     }
   }
 
+  /** All clusters, in the order of the chain. */
+  async *clusters(): AsyncIterable<number> {
+    for await (const { first, count } of this.runs()) for (let i = 0; i < count; i++) yield first + i
+  }
+
   #windowOf(index: number): Promise<Window> {
     const number = lastAtMost(this.#checkpoints.length, index, i => this.#checkpoints[i]!.start)
     if (this.#last.number !== number) {

@@ -234,7 +234,7 @@ describe('chains', () => {
   test.each<[string, number, RegExp]>([
     ['points to itself', 4, /runs in a circle/],
     ['leads nowhere', 1002, /leads to cluster 1002, which does not exist/],
-    ['is free', 0, /leads to cluster 0/],
+    ['is free', 0, /leads to a free cluster/],
   ])('a root whose chain %s is reported, and the bitmap found before is used', async (_, next, message) => {
     const disk = makeExfat()
     fillRoot(disk)

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { AllocationTable } from '../../lib/fat/allocation-table.ts'
 import type { FatLayout, FatWidth } from '../../lib/fat/layout.ts'
+import { ClusterChain } from '../../lib/volume/cluster-chain.ts'
+import { ClusterLinks } from '../../lib/volume/cluster-links.ts'
 import { collect } from '../helpers/collect.ts'
 import { VastDevice } from '../helpers/vast-device.ts'
 
@@ -113,13 +115,8 @@ describe.each([12, 16, 32] as const)('FAT%i', width => {
   describe('chains', () => {
     const end = LAST[width]
     const chain = async (entries: readonly number[], first: number, limit = 10) => {
-      const walk = tableOf(width, entries).chain(first, limit)
-      const clusters: number[] = []
-      for (;;) {
-        const { done, value } = await walk.next()
-        if (done) return { clusters, problem: value }
-        clusters.push(value)
-      }
+      const followed = await ClusterChain.follow(new ClusterLinks(tableOf(width, entries)), first, limit)
+      return { clusters: await collect(followed.clusters()), problem: followed.problem }
     }
 
     test('that end', async () => {
@@ -128,19 +125,23 @@ describe.each([12, 16, 32] as const)('FAT%i', width => {
     })
 
     test.each([
-      ['points to itself', [0, 0, 2]],
-      ['runs in a circle', [0, 0, 3, 4, 2]],
-    ])('that %s are cut at the limit', async (_, entries) => {
-      const { clusters, problem } = await chain(entries, 2, 10)
-      expect(clusters).toHaveLength(10)
-      expect(problem).toMatch(/longer than 10 clusters or runs in a circle/)
+      ['points to itself', [0, 0, 2], [2]],
+      ['runs in a circle', [0, 0, 3, 4, 2], [2, 3, 4]],
+    ])('that %s are cut where the circle closes', async (_, entries, clusters) => {
+      expect(await chain(entries, 2, 10)).toEqual({
+        clusters,
+        problem: `runs in a circle of ${clusters.length} clusters`,
+      })
+    })
+
+    test('that are longer than may be are cut', async () => {
+      const { clusters, problem } = await chain([0, 0, 3, 4, 5, end], 2, 3)
+      expect({ clusters, problem }).toEqual({ clusters: [2, 3, 4], problem: 'is longer than 3 clusters' })
     })
 
     test.each([0, 1, 5, BAD[width]])('that lead to %i', async next => {
-      expect(await chain([0, 0, next, end, end], 2)).toEqual({
-        clusters: [2],
-        problem: `leads to cluster ${next}, which does not exist`,
-      })
+      const problem = next === 0 ? 'leads to a free cluster' : `leads to cluster ${next}, which does not exist`
+      expect(await chain([0, 0, next, end, end], 2)).toEqual({ clusters: [2], problem })
     })
   })
 })

@@ -2,13 +2,16 @@
 import { mkdir, readdir, truncate, utimes, writeFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { BlockDevice } from '../../lib/device/block-device.ts'
 import { FileDevice } from '../../lib/device/file-device.ts'
 import type { MemoryDevice } from '../../lib/device/memory-device.ts'
 import type { Range } from '../../lib/device/ranges.ts'
 import { DiskImageError } from '../../lib/errors.ts'
-import { readBootSector } from '../../lib/fat/boot-sector.ts'
+import { AllocationTable } from '../../lib/fat/allocation-table.ts'
+import { type FatBootSector, readBootSector } from '../../lib/fat/boot-sector.ts'
 import { FatFiles } from '../../lib/fat/fat-files.ts'
 import { FatVolume } from '../../lib/fat/fat-volume.ts'
+import { ClusterLinks } from '../../lib/volume/cluster-links.ts'
 import type { Entry } from '../../lib/volume/entry.ts'
 import type { Files } from '../../lib/volume/files.ts'
 import { collect } from '../helpers/collect.ts'
@@ -40,6 +43,9 @@ async function checkPaths(files: Files): Promise<Map<string, Entry>> {
 
 /** The sleuthkit reads on behind the entry that ends a directory, and there finds a directory that Windows does not. */
 const BEHIND_THE_END = /^test_dir\/n40\/4\/T1/
+
+const filesOn = (device: BlockDevice, boot: FatBootSector) =>
+  new FatFiles(device, boot, new ClusterLinks(new AllocationTable(device, boot.layout)))
 
 describeWith(['corpus', 'tar', 'xz', 'fls'], 'by Windows and others', () => {
   const isFat = (image: CorpusImage) => image.expected().partitions[0]!.fs!.startsWith('FAT')
@@ -431,7 +437,7 @@ describe.each([12, 16, 32] as const)('FAT%i: chains', width => {
     const fat = (copy: 0 | 1) => ({ offset: made.fats[copy], length: 512 })
     const boot = readBootSector(made.disk.content.subarray(0, 512), made.disk.size)
     const reading = (...unreadable: readonly Range[]) =>
-      readFile(new FatFiles(new FaultyDevice(made.disk, { unreadable }), boot), '/FILE.BIN')
+      readFile(filesOn(new FaultyDevice(made.disk, { unreadable }), boot), '/FILE.BIN')
     expect(await reading(fat(0))).toEqual(content)
     expect(await reading(fat(1))).toEqual(content)
     await expect(reading(fat(0), fat(1))).rejects.toMatchObject({
@@ -552,10 +558,10 @@ describe('directories', () => {
     const made = makeFolders(Array.from({ length: 32 }, (_, i) => entries({ short: `${i}`.padEnd(11) })))
     const boot = readBootSector(made.disk.content.subarray(0, 512), made.disk.size)
     const unreadable = [{ offset: made.clusterOffset(100), length: 512 }]
-    const files = new FatFiles(new FaultyDevice(made.disk, { unreadable }), boot)
+    const files = filesOn(new FaultyDevice(made.disk, { unreadable }), boot)
     expect([...(await scanned(files)).keys()].slice(1)).toEqual(Array.from({ length: 16 }, (_, i) => `/A/${16 + i}`))
     expect(codes(files)).toEqual(['DIRECTORY_UNREADABLE'])
-    const gone = new FatFiles(new FaultyDevice(made.disk, { requests: 1 }), boot)
+    const gone = filesOn(new FaultyDevice(made.disk, { requests: 1 }), boot)
     await expect(scanned(gone)).rejects.toMatchObject({ code: 'DEVICE_GONE' })
   })
 
