@@ -1,15 +1,13 @@
 /** The GUID partition table: two copies of a header and an array of entries. spec-notes/partition-tables.md, "GPT". */
-import { crc32, crc32Without } from '../binary/crc32.ts'
 import { NIL_GUID } from '../binary/guid.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import type { Range } from '../device/ranges.ts'
-import { type DiskImageError, FormatError, formatError, hex, StorageError } from '../errors.ts'
+import { type DiskImageError, hex } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { type GptHeader, gptEntry, gptHeader } from './format.ts'
+import { gptEntry } from './format.ts'
+import { type GoodCopy, type GptCopies, type GptCopy, goodCopy, isGood, readGptCopies } from './gpt-copy.ts'
 import type { TableEntry } from './partition.ts'
 
-/** Bytes of entries: 8192 of the usual 128. Every system makes 128 of them; the bound keeps a forged count from allocating. */
-const MAX_ENTRIES_LENGTH = 1024 * 1024
 /** Where an entry array lies when its header cannot say: beside the header, in 16 KiB (UEFI 5.3.1). */
 const USUAL_ENTRIES_LENGTH = 16 * 1024
 
@@ -28,15 +26,6 @@ export interface Gpt {
   readonly findings: readonly Finding[]
 }
 
-/** A header and its entries as far as they can be believed. */
-interface Copy {
-  readonly lba: number
-  readonly header?: GptHeader
-  readonly entries?: Buffer
-  readonly problem?: DiskImageError
-}
-type GoodCopy = Required<Omit<Copy, 'problem'>>
-
 /**
  * Reads the GPT of `disk`, counting in the first of `sectorSizes` that finds a good copy. A damaged primary is replaced
  * by its backup, with a finding. Returns what is wrong with the primary when there is no good copy at all.
@@ -44,84 +33,16 @@ type GoodCopy = Required<Omit<Copy, 'problem'>>
 export async function readGpt(disk: BlockDevice, sectorSizes: readonly number[]): Promise<Gpt | DiskImageError> {
   let problem: DiskImageError | undefined
   for (const sectorSize of sectorSizes) {
-    const lastLba = Math.floor(disk.size / sectorSize) - 1
-    const primary = await readCopy(disk, sectorSize, 1)
-    const backup = await readBackup(disk, sectorSize, primary, lastLba)
-    const good = isGood(primary) ? primary : isGood(backup) ? backup : undefined
-    if (good !== undefined) return assemble(sectorSize, lastLba, primary, backup, good)
+    const copies = await readGptCopies(disk, sectorSize)
+    const good = goodCopy(copies)
+    if (good !== undefined) return assemble(copies, good)
+    const { primary } = copies
     if (problem === undefined || primary.header !== undefined) problem = primary.problem
   }
   return problem!
 }
 
-const isGood = (copy: Copy): copy is GoodCopy => copy.entries !== undefined
-
-async function readBackup(disk: BlockDevice, sectorSize: number, primary: Copy, lastLba: number): Promise<Copy> {
-  const alternate = primary.header?.alternateLba ?? lastLba
-  const backup = await readCopy(disk, sectorSize, alternate)
-  return isGood(backup) || alternate === lastLba ? backup : readCopy(disk, sectorSize, lastLba)
-}
-
-/** Reads the copy whose header is at `lba`. What is wrong with it, or unreadable, goes to `problem`. */
-async function readCopy(disk: BlockDevice, sectorSize: number, lba: number): Promise<Copy> {
-  let header: GptHeader | undefined
-  try {
-    header = await readHeader(disk, sectorSize, lba)
-    return { lba, header, entries: await readEntries(disk, sectorSize, header) }
-  } catch (problem) {
-    const isGone = problem instanceof StorageError && problem.code === 'DEVICE_GONE'
-    if (isGone || !(problem instanceof FormatError || problem instanceof StorageError)) throw problem
-    return header === undefined ? { lba, problem } : { lba, header, problem }
-  }
-}
-
-async function readHeader(disk: BlockDevice, sectorSize: number, lba: number): Promise<GptHeader> {
-  const position = lba * sectorSize
-  const structure = gptHeader.name
-  if (lba < 1 || position + sectorSize > disk.size) {
-    throw formatError('GPT_HEADER_BEYOND_END', {
-      structure,
-      position,
-      expected: `inside the disk of ${disk.size} bytes`,
-      actual: 'beyond its end',
-    })
-  }
-  const sector = Buffer.alloc(sectorSize)
-  await disk.read(position, sector)
-  const header = gptHeader.decode(sector, 0, position)
-  const check = (field: keyof GptHeader, holds: boolean, expected: string, actual: string) => {
-    if (holds) return
-    const at = position + gptHeader.offsetOf(field)
-    throw formatError('GPT_HEADER_BAD', { structure, field, position: at, expected, actual })
-  }
-  const { headerSize, headerChecksum, myLba, entrySize, entryCount } = header
-  check('headerSize', headerSize >= gptHeader.size && headerSize <= sectorSize, `92 to ${sectorSize}`, `${headerSize}`)
-  const checksum = crc32Without(sector.subarray(0, headerSize), gptHeader.offsetOf('headerChecksum'))
-  check('headerChecksum', checksum === headerChecksum, hex(checksum), hex(headerChecksum))
-  check('myLba', myLba === lba, `${lba}`, `${myLba}`)
-  check('entrySize', entrySize >= gptEntry.size && entrySize % 8 === 0, 'a multiple of 8, 128 or more', `${entrySize}`)
-  const bound = Math.floor(MAX_ENTRIES_LENGTH / entrySize)
-  check('entryCount', entryCount > 0 && entryCount <= bound, `1 to ${bound}`, `${entryCount}`)
-  return header
-}
-
-async function readEntries(disk: BlockDevice, sectorSize: number, header: GptHeader): Promise<Buffer> {
-  const { entriesLba, entryCount, entrySize, entriesChecksum } = header
-  const structure = 'GPT entry array'
-  const position = entriesLba * sectorSize
-  const entries = Buffer.alloc(entryCount * entrySize)
-  if (entriesLba < 2 || position + entries.length > disk.size) {
-    const expected = `from LBA 2 on and inside the disk of ${disk.size} bytes`
-    throw formatError('GPT_ENTRIES_BEYOND_END', { structure, position, expected, actual: `at LBA ${entriesLba}` })
-  }
-  await disk.read(position, entries)
-  const checksum = crc32(entries)
-  if (checksum === entriesChecksum) return entries
-  const [expected, actual] = [`an array with checksum ${hex(entriesChecksum)}`, `one with ${hex(checksum)}`]
-  throw formatError('GPT_ENTRIES_BAD', { structure, position, expected, actual })
-}
-
-function assemble(sectorSize: number, lastLba: number, primary: Copy, backup: Copy, good: GoodCopy): Gpt {
+function assemble({ sectorSize, lastLba, primary, backup }: GptCopies, good: GoodCopy): Gpt {
   const { diskGuid, alternateLba, myLba, entriesLba, entryCount, entrySize } = good.header
   const findings: Finding[] = []
   const entries: TableEntry[] = []
@@ -161,7 +82,7 @@ function readEntry(array: Buffer, offset: number, number: number, position: numb
 }
 
 /** Header sector and entries of a copy; of one that is damaged, where they usually lie. */
-function rangesOf(copy: Copy, sectorSize: number, lastLba: number): Range[] {
+function rangesOf(copy: GptCopy, sectorSize: number, lastLba: number): Range[] {
   if (copy.lba > lastLba) return []
   const header = { offset: copy.lba * sectorSize, length: sectorSize }
   if (isGood(copy)) {
@@ -172,7 +93,7 @@ function rangesOf(copy: Copy, sectorSize: number, lastLba: number): Range[] {
   return usual < 0 ? [header] : [header, { offset: usual, length: USUAL_ENTRIES_LENGTH }]
 }
 
-function copyFindings(primary: Copy, backup: Copy, lastLba: number): Finding[] {
+function copyFindings(primary: GptCopy, backup: GptCopy, lastLba: number): Finding[] {
   const findings: Finding[] = []
   const add = (code: string, message: string, details: Record<string, unknown> = {}) =>
     findings.push({ code, message, details })
@@ -193,7 +114,7 @@ function copyFindings(primary: Copy, backup: Copy, lastLba: number): Finding[] {
   return findings
 }
 
-const why = (copy: Copy) => copy.problem!.message
+const why = (copy: GptCopy) => copy.problem!.message
 
 const reversedEntry = ({ number, position, firstLba }: TableEntry): Finding => ({
   code: 'GPT_ENTRY_REVERSED',

@@ -9,7 +9,7 @@ import { MAX_PARTITIONS, type TableEntry } from './partition.ts'
 import { isExtendedType, mbrTypeId } from './types.ts'
 
 const ENTRIES_OFFSET = bootRecord.offsetOf('entries')
-const PROTECTIVE_TYPE = 0xee
+export const PROTECTIVE_TYPE = 0xee
 
 /** As many as a table may list beside four primaries; it ends chains that would run through a whole disk. */
 const MAX_LOGICAL = MAX_PARTITIONS - 4
