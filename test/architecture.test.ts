@@ -55,7 +55,7 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   'buffer-layout': /^lib\/binary\//,
   'cli-progress': /^cli\/progress\.ts$/,
   'cli-table3': /^cli\/table\.ts$/,
-  'fs-ext': /^lib\/device\/native\.ts$/,
+  koffi: /^lib\/device\/native\.ts$/,
   'modern-tar': /^lib\/extract\/tar-archive\.ts$/,
   picomatch: /^(cli|lib\/copy)\//,
   tsx: /^cli\/bin\.js$/,

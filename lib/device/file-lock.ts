@@ -1,11 +1,13 @@
 /**
- * Locks on open files: many may read a file, or one may write it. On Windows that is a matter of opening; elsewhere it is
- * flock(2), which the system takes back when the file is closed or the program dies. It is advice: it stops those who ask.
+ * Locks on open files: many may read a file, or one may write it. On Windows that is a matter of opening. On Linux they
+ * are the byte locks that QEMU puts on images, so that it respects ours and we respect its; where those cannot be had,
+ * flock(2), which only stops copies of this program that use it too. All of them end when the file is closed or the
+ * program dies. They are advice: they stop those who ask.
  */
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { BusyError } from '../errors.ts'
-import { tryFlock } from './native.ts'
+import { lockHolder } from './file-lock-holder.ts'
+import { type ByteLocks, byteLocksOf } from './native.ts'
 import { storageError } from './storage-error.ts'
 
 export type LockKind = 'shared' | 'exclusive' | 'none'
@@ -14,7 +16,7 @@ export type LockKind = 'shared' | 'exclusive' | 'none'
 export interface Lockable {
   readonly fd: number
   readonly path: string
-  stat(): Promise<{ readonly ino: bigint }>
+  readonly identity: string
 }
 
 /** What file systems without locks answer. */
@@ -22,25 +24,47 @@ const UNSUPPORTED = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOLCK', 'EINVA
 
 /**
  * Locks `file` until it is closed, without waiting. Gives the lock that is held: 'none' where the file system has no
- * locks, or the system neither fs-ext nor a flock command. Throws BusyError (IN_USE) when another holds one against it.
+ * locks, or the system neither koffi nor a flock command. Throws BusyError (IN_USE) when another holds one against it.
  */
 export async function lockFile(file: Lockable, kind: LockKind): Promise<LockKind> {
   if (kind === 'none') return 'none'
   try {
-    const locked = (await tryFlock(file.fd, kind)) ?? (await tryFlockCommand(file.fd, kind))
+    const bytes = await byteLocksOf(file.fd)
+    const locked = bytes === undefined ? await tryFlockCommand(file.fd, kind) : tryLockBytes(bytes, kind)
     if (locked === undefined) return 'none'
     if (locked) return kind
   } catch (error) {
     if (UNSUPPORTED.has(String((error as NodeJS.ErrnoException).code))) return 'none'
     throw storageError(error, { verb: 'lock', path: file.path })
   }
-  const holder = await lockHolder((await file.stat()).ino)
   const deed = kind === 'exclusive' ? 'write' : 'read'
-  throw new BusyError(
-    'IN_USE',
-    `cannot ${deed} ${file.path}: ${holder ?? 'another program'} has locked it. Wait until it is done, or stop it`,
-    { path: file.path, holder },
-  )
+  const holder = await lockHolder(file)
+  const reason =
+    holder === undefined
+      ? 'another program has locked it, run by another user or, on a network share, by another machine. A lock ends with its program, or when the server of the share gives the machine up'
+      : `${holder} has locked it. Wait until it is done, or stop it`
+  throw new BusyError('IN_USE', `cannot ${deed} ${file.path}: ${reason}`, { path: file.path, holder })
+}
+
+/** What a program can do with an image; the numbers are QEMU's (spec-notes/images.md, "Locks on image files"). */
+const [READ, WRITE, RESIZE] = [0, 1, 3]
+/** The byte that a program locks for what it does is this and the number; for what it lets nobody else do, that. */
+const [DONE, DENIED] = [100, 200]
+
+const CLAIMS = {
+  shared: { does: [READ], denies: [WRITE, RESIZE] },
+  exclusive: { does: [READ, WRITE, RESIZE], denies: [WRITE, RESIZE] },
+} as const
+
+/**
+ * Says what we do and what we deny, and only then looks what others said: of two that come at once both may give way,
+ * but never do both go on.
+ */
+function tryLockBytes(bytes: ByteLocks, kind: 'shared' | 'exclusive'): boolean {
+  const { does, denies } = CLAIMS[kind]
+  const own = [...does.map(number => DONE + number), ...denies.map(number => DENIED + number)]
+  const others = [...does.map(number => DENIED + number), ...denies.map(number => DONE + number)]
+  return own.every(position => bytes.tryLock(position)) && !others.some(position => bytes.isLocked(position))
 }
 
 /**
@@ -58,18 +82,4 @@ async function tryFlockCommand(fd: number, kind: 'shared' | 'exclusive'): Promis
     () => null,
   )
   return exit === 0 ? true : exit === 1 ? false : undefined
-}
-
-/** Which process holds a lock on the inode, for people; undefined when Linux does not say. */
-async function lockHolder(inode: bigint): Promise<string | undefined> {
-  try {
-    const locks = await readFile('/proc/locks', 'latin1')
-    // 1: FLOCK  ADVISORY  WRITE 1234 fe:00:2146385 0 EOF
-    const pid = locks.match(new RegExp(`FLOCK .* (\\d+) [0-9a-f]+:[0-9a-f]+:${inode} `))?.[1]
-    if (pid === undefined) return undefined
-    const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ').trim()
-    return `process ${pid} (${command})`
-  } catch {
-    return undefined
-  }
 }

@@ -33,7 +33,7 @@ async function evaluate(machine: WindowsMachine, folder: Scratch, code: string):
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    external: ['fs-ext'],
+    external: ['koffi'],
     logLevel: 'silent',
   })
   return JSON.parse((await machine.node(script, [], { cwd: folder.folder })).stdout)

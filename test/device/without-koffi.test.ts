@@ -1,4 +1,4 @@
-/** Everything works where fs-ext could not be installed; only the map of holes is missing. */
+/** Everything works where koffi is not installed; only the map of holes is missing, and the locks that QEMU knows. */
 import { open, writeFile } from 'node:fs/promises'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FileDevice, type FileDeviceOptions } from '../../lib/device/file-device.ts'
@@ -8,8 +8,8 @@ import { collect } from '../helpers/collect.ts'
 import { scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 
-vi.mock('fs-ext', () => {
-  throw new Error('no compiler')
+vi.mock('koffi', () => {
+  throw new Error('not installed')
 })
 
 afterEach(() => vi.unstubAllEnvs())
@@ -20,7 +20,7 @@ const failure = (path: string, options: FileDeviceOptions = {}) =>
     (error: unknown) => error,
   )
 
-describe('without fs-ext', () => {
+describe('without koffi', () => {
   test('the flock command locks', async () => {
     await using folder = await scratch()
     const path = folder.path('file')
