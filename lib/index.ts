@@ -5,8 +5,14 @@ export { formatSize, parseSize } from './binary/size.ts'
 /** A disk becomes an image. */
 export { type CaptureSummary, captureDisk } from './copy/capture.ts'
 export { type CaptureOptions, type CapturePlan, planCapture } from './copy/capture-plan.ts'
-/** A new empty image. */
-export { type CreatedImage, type CreateImageOptions, createImage } from './copy/create-image.ts'
+/** A new empty image, or a child of another one. */
+export {
+  type CreateChildOptions,
+  type CreatedImage,
+  type CreateImageOptions,
+  createChild,
+  createImage,
+} from './copy/create-image.ts'
 /** What a disk or an image is and holds. */
 export { type DiskDescription, describeDisk } from './copy/describe-disk.ts'
 export type { Manifest } from './copy/manifest.ts'
@@ -14,7 +20,7 @@ export type { Manifest } from './copy/manifest.ts'
 export { type VerifyOptions, verifyImage } from './copy/verify.ts'
 export type { VerifyReport } from './copy/verify-report.ts'
 /** Disks, parts of disks, files: one contract. */
-export { BlockDevice, type ByteSource } from './device/block-device.ts'
+export { BlockDevice, type ByteSource, type ResizableDevice } from './device/block-device.ts'
 export { FileDevice, type FileDeviceOptions } from './device/file-device.ts'
 export { MemoryDevice } from './device/memory-device.ts'
 export type { Range } from './device/ranges.ts'
@@ -95,12 +101,12 @@ export { type BlockMap, type BlockTable, mapBlocks, openBlockTable } from './vhd
 export { type CheckOptions, type CheckResult, checkVhdx } from './vhdx/check.ts'
 export { type Inspection, type InspectOptions, inspectVhdx } from './vhdx/inspect.ts'
 /** Makes an image that was not closed properly clean, in place. */
-export { type ResizableDevice, replayLogOnDisk } from './vhdx/log-recovery.ts'
+export { replayLogOnDisk } from './vhdx/log-recovery.ts'
 export type { Problem } from './vhdx/rules.ts'
 /** Every structure of an image, with its place and its fields. */
 export type { InspectedField, InspectedStructure } from './vhdx/structure-view.ts'
 /** The disk in an image. */
-export { VhdxDevice, type VhdxOpenOptions } from './vhdx/vhdx-device.ts'
+export { VhdxDevice, type VhdxOpenOptions, type VhdxWriteOptions } from './vhdx/vhdx-device.ts'
 /** Files of a volume, and all there is to know of one. */
 export { type Entry, type EntryKind, FileAttribute, type FileTime, type NamedStream } from './volume/entry.ts'
 export type {

@@ -10,6 +10,10 @@ export interface ByteSource {
   read(offset: number, target: Buffer): Promise<void>
 }
 
+const ZEROS_LENGTH = 1024 * 1024
+/** Shared by all devices; nobody writes to it. */
+let zeros: Buffer | undefined
+
 /**
  * A disk, a part of one, or a file. Offsets and lengths are bytes and need no alignment: a device over a medium that
  * wants whole sectors sees to it itself.
@@ -40,11 +44,14 @@ export abstract class BlockDevice implements ByteSource, AsyncDisposable {
 
   /** What `zero` does when the medium has no better way: writes zeros, a MiB at a time. */
   protected async zeroBytes(offset: number, length: number): Promise<void> {
-    const zeros = Buffer.alloc(Math.min(length, 1024 * 1024))
-    for (let done = 0; done < length; done += zeros.length) {
-      await this.writeBytes(offset + done, zeros.subarray(0, Math.min(zeros.length, length - done)))
+    zeros ??= Buffer.alloc(ZEROS_LENGTH)
+    for (let done = 0; done < length; done += ZEROS_LENGTH) {
+      await this.writeBytes(offset + done, zeros.subarray(0, Math.min(ZEROS_LENGTH, length - done)))
     }
   }
+
+  /** What `trim` does: nothing, where the medium has no use for it. */
+  protected async trimBytes(_offset: number, _length: number): Promise<void> {}
 
   /** Where data may be in `within`, in order, not touching each other. All else reads as zeros. */
   protected async *dataRangesWithin(within: Range): AsyncIterable<Range> {
@@ -65,6 +72,12 @@ export abstract class BlockDevice implements ByteSource, AsyncDisposable {
   async zero(offset: number, length: number): Promise<void> {
     this.#checkWrite('zero', offset, length)
     if (length > 0) await this.zeroBytes(offset, length)
+  }
+
+  /** Says that `length` bytes from `offset` are not needed any more: they read as before or as zeros from then on. */
+  async trim(offset: number, length: number): Promise<void> {
+    this.#checkWrite('trim', offset, length)
+    if (length > 0) await this.trimBytes(offset, length)
   }
 
   /** Where data may be, in order, not touching each other, cut to `within`; all else reads as zeros. */
@@ -91,4 +104,10 @@ export abstract class BlockDevice implements ByteSource, AsyncDisposable {
       { offset, length, size: limit },
     )
   }
+}
+
+/** A device whose size can be changed, as that of a file. */
+export interface ResizableDevice extends BlockDevice {
+  /** Cuts the device, or makes it longer by bytes that read as zeros. */
+  resize(size: number): Promise<void>
 }

@@ -45,5 +45,10 @@ export class MemoryDevice extends BlockDevice {
     source.copy(this.#content, offset)
   }
 
+  /** Cuts the content, or appends zeros. */
+  async resize(size: number): Promise<void> {
+    this.#content = size <= this.size ? this.#content.subarray(0, size) : Buffer.concat([this.#content], size)
+  }
+
   override async close(): Promise<void> {}
 }

@@ -43,6 +43,10 @@ export class SliceDevice extends BlockDevice {
     return this.#base.zero(this.#offset + offset, length)
   }
 
+  protected override trimBytes(offset: number, length: number): Promise<void> {
+    return this.#base.trim(this.#offset + offset, length)
+  }
+
   protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {
     const ranges = this.#base.dataRanges(shift(within, this.#offset))
     for await (const range of mergeTouching(ranges)) yield shift(range, -this.#offset)

@@ -36,7 +36,8 @@ export class BatCheck {
   readonly #areas: readonly Area[]
   readonly #fileEnd: number
   readonly #blockLength: number
-  readonly #taken: MebibyteSet
+  /** The MiB of the file that structures and blocks lie in, and those that are kept for unmapped blocks. */
+  readonly taken: MebibyteSet
   /** The first partially present block of the chunk at hand: its bitmap must be present. */
   #partialBlock: number | undefined
 
@@ -48,11 +49,11 @@ export class BatCheck {
     // No more bits are kept than a file can have MiB.
     this.#fileEnd = Math.floor(Math.min(fileSize, MAX_FILE_SIZE) / MiB)
     this.#blockLength = geometry.blockSize / MiB
-    this.#taken = new MebibyteSet(this.#fileEnd)
+    this.taken = new MebibyteSet(this.#fileEnd)
     for (const area of areas) {
       const first = Math.min(Math.floor(area.offset / MiB), this.#fileEnd)
       const end = Math.min(Math.ceil(endOf(area) / MiB), this.#fileEnd)
-      for (let mebibyte = first; mebibyte < end; mebibyte++) this.#taken.claim(mebibyte, 1)
+      for (let mebibyte = first; mebibyte < end; mebibyte++) this.taken.claim(mebibyte, 1)
     }
   }
 
@@ -100,7 +101,10 @@ export class BatCheck {
       case UNDEFINED:
       case UNMAPPED:
         // The space of such a block may be kept for it.
-        if (mebibyte !== 0) this.end = Math.max(this.end, Math.min(mebibyte + this.#blockLength, this.#fileEnd))
+        if (mebibyte !== 0 && mebibyte + this.#blockLength <= this.#fileEnd) {
+          this.end = Math.max(this.end, mebibyte + this.#blockLength)
+          this.taken.claim(mebibyte, this.#blockLength)
+        }
         return undefined
       case FULLY_PRESENT:
         return placeFlaw
@@ -131,7 +135,7 @@ export class BatCheck {
     const end = first + count
     if (end > this.#fileEnd) return 'BAT_BEYOND_END'
     if (end > this.end) this.end = end
-    if (this.#taken.claim(first, count)) return undefined
+    if (this.taken.claim(first, count)) return undefined
     return this.#areaAt(first, count) === undefined ? 'BAT_OVERLAP' : 'BAT_ON_STRUCTURE'
   }
 

@@ -3,7 +3,6 @@
  * A BAT can hold 67 million of them, so each is its two halves of 32 bits and plain numbers.
  */
 import { MiB } from '../binary/size.ts'
-import { FULLY_PRESENT } from './format.ts'
 
 /** The half of an entry at `at` that holds state and reserved bits. */
 export const lowAt = (page: Buffer, at: number) => page.readUInt32LE(at)
@@ -17,10 +16,10 @@ export const reservedBitsOf = (low: number) => (low >>> 3) & 0x1ffff
 /** Where in the file the block lies, in MiB: up to 2^44, so its bytes may be no exact number before it is checked. */
 export const mebibyteOf = (low: number, high: number) => high * 4096 + (low >>> 20)
 
-/** Writes the entry of a block that lies whole at byte `fileOffset`, a MiB multiple. */
-export function writePresentEntry(page: Buffer, at: number, fileOffset: number): void {
+/** Writes the entry of a block in `state` that lies at byte `fileOffset`, a MiB multiple; 0 for nowhere. */
+export function writeEntry(page: Buffer, at: number, state: number, fileOffset: number): void {
   const mebibyte = fileOffset / MiB
-  page.writeUInt32LE((mebibyte % 4096) * 2 ** 20 + FULLY_PRESENT, at)
+  page.writeUInt32LE((mebibyte % 4096) * 2 ** 20 + state, at)
   page.writeUInt32LE(Math.floor(mebibyte / 4096), at + 4)
 }
 

@@ -1,7 +1,7 @@
 /** The BAT of a new image, written a page at a time from its start to its end: memory is one page, whatever the disk's size. */
 import { MiB } from '../binary/size.ts'
-import { writePresentEntry } from './bat-entry.ts'
-import { BAT_ENTRY_SIZE } from './format.ts'
+import { writeEntry } from './bat-entry.ts'
+import { BAT_ENTRY_SIZE, FULLY_PRESENT } from './format.ts'
 import { payloadEntryIndex } from './layout.ts'
 
 const PAGE_SIZE = MiB
@@ -26,7 +26,7 @@ export class BatWriter {
   async setPresent(block: number, fileOffset: number): Promise<void> {
     const offset = payloadEntryIndex(block, this.#chunkRatio) * BAT_ENTRY_SIZE
     await this.#writePagesBefore(offset)
-    writePresentEntry(this.#page, offset - this.#pageOffset, fileOffset)
+    writeEntry(this.#page, offset - this.#pageOffset, FULLY_PRESENT, fileOffset)
   }
 
   /** Writes what is left of the region. */

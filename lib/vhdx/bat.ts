@@ -7,7 +7,7 @@ import type { ByteSource } from '../device/block-device.ts'
 import { highAt, isEmptyPage, lowAt, mebibyteOf, reservedBitsOf, stateOf } from './bat-entry.ts'
 import { BAT_ENTRY_SIZE, FULLY_PRESENT, PAYLOAD_STATES, type PayloadState } from './format.ts'
 import { bitmapEntryIndex, blockOfEntry, type Geometry, payloadEntryIndex } from './layout.ts'
-import { PageCache } from './page-cache.ts'
+import { PageCache, type Pages } from './page-cache.ts'
 
 export interface BatEntry {
   readonly state: number
@@ -44,10 +44,10 @@ export class Bat {
   readonly #file: ByteSource
   readonly #offset: number
   readonly #geometry: Geometry
-  readonly #pages: PageCache
+  readonly #pages: Pages
 
   /** The BAT of `geometry` at byte `offset` of `file`, which has room for all its entries. Nothing is read yet. */
-  constructor(file: ByteSource, offset: number, geometry: Geometry, pages = new PageCache(file)) {
+  constructor(file: ByteSource, offset: number, geometry: Geometry, pages: Pages = new PageCache(file)) {
     this.#file = file
     this.#offset = offset
     this.#geometry = geometry
@@ -59,19 +59,28 @@ export class Bat {
     return this.#offset + index * BAT_ENTRY_SIZE
   }
 
+  /** Absolute byte of the entry of payload block `block`. */
+  entryPosition(block: number): number {
+    return this.positionOf(payloadEntryIndex(block, this.#geometry.chunkRatio))
+  }
+
+  /** Absolute byte of the entry of the sector bitmap of the chunk of `block`. */
+  bitmapEntryPosition(block: number): number {
+    const { chunkRatio } = this.#geometry
+    return this.positionOf(bitmapEntryIndex(Math.floor(block / chunkRatio), chunkRatio))
+  }
+
   /** The entry of payload block `block`. */
   entry(block: number): Promise<BatEntry> {
-    return this.#entryAt(payloadEntryIndex(block, this.#geometry.chunkRatio))
+    return this.#entryAt(this.entryPosition(block))
   }
 
   /** The entry of the sector bitmap that tells of payload block `block`: only differencing images have one for each. */
   bitmapEntry(block: number): Promise<BatEntry> {
-    const { chunkRatio } = this.#geometry
-    return this.#entryAt(bitmapEntryIndex(Math.floor(block / chunkRatio), chunkRatio))
+    return this.#entryAt(this.bitmapEntryPosition(block))
   }
 
-  async #entryAt(index: number): Promise<BatEntry> {
-    const position = this.positionOf(index)
+  async #entryAt(position: number): Promise<BatEntry> {
     const { page, at } = await this.#pages.find(position)
     const [low, high] = [lowAt(page, at), highAt(page, at)]
     return { state: stateOf(low), reservedBits: reservedBitsOf(low), mebibyte: mebibyteOf(low, high), position }

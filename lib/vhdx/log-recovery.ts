@@ -1,15 +1,10 @@
 /** Replaying a log on disk, [MS-VHDX] 2.3.3: what has to be done before anything else is written to a dirty image. */
 import { NIL_GUID } from '../binary/guid.ts'
-import type { BlockDevice } from '../device/block-device.ts'
+import type { BlockDevice, ResizableDevice } from '../device/block-device.ts'
 import { HeaderWriter } from './header-writer.ts'
 import type { LogWrite } from './log.ts'
 import { readLogged } from './log-writes.ts'
 import { readSoundStructures } from './structures.ts'
-
-/** A device whose size can be changed, as that of a file. */
-export interface ResizableDevice extends BlockDevice {
-  resize(size: number): Promise<void>
-}
 
 /**
  * Replays the log of the image in `file` and marks it clean. Nothing is written, and false is the answer, when it is.

@@ -11,7 +11,13 @@ export interface PagePlace {
   readonly at: number
 }
 
-export class PageCache {
+/** Bytes of a file by the pages they lie in. */
+export interface Pages {
+  /** The page with byte `position` of the file. Pages are aligned in the file; its last one may be short. */
+  find(position: number): Promise<PagePlace>
+}
+
+export class PageCache implements Pages {
   readonly #file: ByteSource
   /** By its number in the file, the one used longest ago first. */
   readonly #pages = new Map<number, Promise<Buffer>>()
@@ -20,9 +26,13 @@ export class PageCache {
     this.#file = file
   }
 
-  /** The page with byte `position` of the file. Pages are aligned in the file; its last one may be short. */
   async find(position: number): Promise<PagePlace> {
     return { page: await this.#page(Math.floor(position / PAGE_SIZE)), at: position % PAGE_SIZE }
+  }
+
+  /** Forgets the page with byte `position`: it was written to. */
+  drop(position: number): void {
+    this.#pages.delete(Math.floor(position / PAGE_SIZE))
   }
 
   async #page(number: number): Promise<Buffer> {

@@ -8,7 +8,7 @@ import { Bat, type BatEntry } from './bat.ts'
 import { reservedBitsOf, stateOf } from './bat-entry.ts'
 import { BITMAP_BLOCK_SIZE, BITMAP_PRESENT, FULLY_PRESENT, NOT_PRESENT, PARTIALLY_PRESENT, UNMAPPED } from './format.ts'
 import type { Geometry } from './layout.ts'
-import { PageCache } from './page-cache.ts'
+import { PageCache, type Pages } from './page-cache.ts'
 import { atByte, errorOf, problem, type RuleCode } from './rules.ts'
 import { SectorBitmap } from './sector-bitmap.ts'
 import type { Area } from './structures.ts'
@@ -24,15 +24,24 @@ export class PayloadBlocks {
   readonly #file: ByteSource
   readonly #geometry: Geometry
   readonly #areas: readonly Area[]
-  readonly #pages: PageCache
+  readonly #pages: Pages
 
-  /** The blocks of `file` by the BAT at `batOffset` of it. `areas`: where no block may lie. Nothing is read yet. */
-  constructor(file: ByteSource, batOffset: number, geometry: Geometry, areas: readonly Area[]) {
+  /**
+   * The blocks of `file` by the BAT at `batOffset` of it. `areas`: where no block may lie. `pages`: through which BAT and
+   * bitmaps are read. Nothing is read yet.
+   */
+  constructor(
+    file: ByteSource,
+    batOffset: number,
+    geometry: Geometry,
+    areas: readonly Area[],
+    pages: Pages = new PageCache(file),
+  ) {
     this.#file = file
     this.#geometry = geometry
     this.#areas = areas
-    this.#pages = new PageCache(file)
-    this.bat = new Bat(file, batOffset, geometry, this.#pages)
+    this.#pages = pages
+    this.bat = new Bat(file, batOffset, geometry, pages)
   }
 
   /** Where the bytes of `range` are, in order. Throws FormatError with the code of the rule that an entry breaks. */
@@ -81,6 +90,30 @@ export class PayloadBlocks {
         ])
       }
     }
+  }
+
+  /**
+   * The state of the block that `piece` of the disk lies in, and the byte of the file where the piece lies; undefined
+   * where the block is not in the file. Throws FormatError with the code of the rule that its entry breaks.
+   */
+  async locate(piece: Range): Promise<BlockPlace> {
+    const block = Math.floor(piece.offset / this.#geometry.blockSize)
+    const entry = await this.bat.entry(block)
+    const source = this.#sourceOf(block, entry)
+    const isHere = source === 'file' || source === undefined
+    return { state: entry.state, place: isHere ? this.#placeOf(block, entry, piece) : undefined }
+  }
+
+  /**
+   * Where in the file the bitmap of the chunk of `block` lies; undefined when it has none yet. Throws FormatError with
+   * the code of the rule that its entry breaks.
+   */
+  async bitmapPlace(block: number): Promise<number | undefined> {
+    const entry = await this.bat.bitmapEntry(block)
+    const flaw = this.#bitmapFlaw(entry)
+    if (flaw === undefined) return entry.mebibyte * MiB
+    if (flaw.code === 'BAT_PARTIAL_NO_BITMAP') return undefined
+    throw this.#brokenBitmap(block, entry, flaw)
   }
 
   /** The sectors of partially present blocks that are in this file. Without a bitmap that says so, all of them. */
@@ -135,8 +168,12 @@ export class PayloadBlocks {
     const entry = await this.bat.bitmapEntry(block)
     const flaw = this.#bitmapFlaw(entry)
     if (flaw === undefined) return this.#bitmapAt(block, entry)
+    throw this.#brokenBitmap(block, entry, flaw)
+  }
+
+  #brokenBitmap(block: number, entry: BatEntry, { code, expected, actual }: Flaw): Error {
     const chunk = Math.floor(block / this.#geometry.chunkRatio)
-    throw broken(flaw.code, `VHDX BAT entry of sector bitmap ${chunk}`, entry.position, flaw.expected, flaw.actual)
+    return broken(code, `VHDX BAT entry of sector bitmap ${chunk}`, entry.position, expected, actual)
   }
 
   /** What keeps the bitmap of a partially present block from being read. */
@@ -158,6 +195,12 @@ export class PayloadBlocks {
     const chunk = { offset: Math.floor(block / chunkRatio) * length, length }
     return new SectorBitmap(this.#pages, mebibyte * MiB, chunk, logicalSectorSize)
   }
+}
+
+/** The state of a block, and where in the file its bytes are. */
+export interface BlockPlace {
+  readonly state: number
+  readonly place: number | undefined
 }
 
 interface Flaw {

@@ -3,7 +3,7 @@
  * one block of 1 MiB with a bit for each of its sectors, the lowest bit of the first byte first.
  */
 import { endOf, type Range } from '../device/ranges.ts'
-import type { PageCache } from './page-cache.ts'
+import type { Pages } from './page-cache.ts'
 
 /** A piece of the disk whose sectors are all in this file, or all in its parent. */
 export interface BitmapRun extends Range {
@@ -18,13 +18,13 @@ interface BitRun {
 }
 
 export class SectorBitmap {
-  readonly #pages: PageCache
+  readonly #pages: Pages
   readonly #position: number
   readonly #chunk: Range
   readonly #sectorSize: number
 
   /** The bitmap at byte `position` of the file of `pages`, for the bytes `chunk` of the disk. */
-  constructor(pages: PageCache, position: number, chunk: Range, sectorSize: number) {
+  constructor(pages: Pages, position: number, chunk: Range, sectorSize: number) {
     this.#pages = pages
     this.#position = position
     this.#chunk = chunk
@@ -78,4 +78,25 @@ export function setBitCount(bytes: Buffer): number {
   let count = 0
   for (const byte of bytes) count += ONES[byte]!
   return count
+}
+
+/** Whether bits `from` to `from + count - 1` of `bytes` are all set. */
+export function areBitsSet(bytes: Buffer, from: number, count: number): boolean {
+  for (const run of bitRuns(bytes, from, from + count)) return run.isSet && run.count === count
+  return true
+}
+
+/** Sets bits `from` to `from + count - 1` of `bytes`. */
+export function setBits(bytes: Buffer, from: number, count: number): void {
+  const end = from + count
+  for (let bit = from; bit < end; ) {
+    if (bit % 8 === 0 && end - bit >= 8) {
+      const whole = Math.floor((end - bit) / 8)
+      bytes.fill(0xff, bit / 8, bit / 8 + whole)
+      bit += whole * 8
+    } else {
+      bytes[bit >>> 3]! |= 1 << (bit & 7)
+      bit++
+    }
+  }
 }

@@ -1,8 +1,7 @@
 /** The disk in a VHDX file. */
-import { BlockDevice, type ByteSource } from '../device/block-device.ts'
+import { BlockDevice, type ByteSource, type ResizableDevice } from '../device/block-device.ts'
 import { readExtents } from '../device/extents.ts'
 import type { Range } from '../device/ranges.ts'
-import { ReadOnlyError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { BlockStates } from './bat.ts'
 import { type Header, LOGICAL_SECTOR_SIZE, logicalSectorSize, VIRTUAL_DISK_SIZE, virtualDiskSize } from './format.ts'
@@ -10,8 +9,10 @@ import type { Geometry } from './layout.ts'
 import { findItem, type Metadata, parentProblem } from './metadata.ts'
 import type { MetadataItem } from './metadata-table.ts'
 import { PayloadBlocks } from './payload-blocks.ts'
+import { PayloadWriter } from './payload-writer.ts'
 import { errorOf, type Problem, problem, type RuleCode } from './rules.ts'
 import { readSoundStructures, type SoundStructures } from './structures.ts'
+import { WriteSession, type WriteSessionOptions } from './write-session.ts'
 
 /** With what an image is opened. */
 export interface VhdxOpenOptions {
@@ -22,16 +23,22 @@ export interface VhdxOpenOptions {
   readonly parent?: BlockDevice | undefined
 }
 
+/** With what an image is opened for writing. */
+export interface VhdxWriteOptions extends VhdxOpenOptions, WriteSessionOptions {}
+
 /**
- * The disk in a dynamic, fixed or differencing image, for reading. A log that was not replayed is replayed in memory.
- * Memory is bounded whatever the size of the BAT; opening reads none of it.
+ * The disk in a dynamic, fixed or differencing image. Opened for reading, a log that was not replayed is replayed in
+ * memory; opened for writing, on disk. Memory is bounded whatever the size of the BAT; opening reads none of it.
+ *
+ * What was written is durable after `flush`. `close` commits what was written since, too, marks the image as closed
+ * properly and cuts the file to size; an image that was not closed is replayed when it is opened next.
  */
 export class VhdxDevice extends BlockDevice {
-  override readonly readOnly = true
+  override readonly readOnly: boolean
   readonly size: number
   override readonly sectorSize: number
   override readonly physicalSectorSize: number
-  /** The current header. */
+  /** The current header, as it was when the image was opened. */
   readonly header: Header
   readonly metadata: Metadata
   readonly geometry: Geometry
@@ -39,7 +46,7 @@ export class VhdxDevice extends BlockDevice {
   readonly creator: string
   /** What is not as it should be and did no harm: a bad header beside a good one, and the like. */
   readonly findings: readonly Finding[]
-  /** 'replayed': the file was not closed properly, and what its log holds is shown in its place. */
+  /** 'replayed': the file was not closed properly, and what its log holds was replayed: in memory, or for writing on disk. */
   readonly log: 'clean' | 'replayed'
   readonly #file: BlockDevice
   readonly #parent: BlockDevice | undefined
@@ -47,13 +54,21 @@ export class VhdxDevice extends BlockDevice {
   readonly #content: ByteSource
   readonly #blocks: PayloadBlocks
   readonly #items: readonly MetadataItem[]
+  readonly #session: WriteSession | undefined
+  readonly #writer: PayloadWriter | undefined
 
-  private constructor(file: BlockDevice, structures: SoundStructures, parent: BlockDevice | undefined) {
+  private constructor(
+    file: BlockDevice,
+    structures: SoundStructures,
+    parent: BlockDevice | undefined,
+    session?: WriteSession,
+  ) {
     super()
+    this.readOnly = session === undefined
     this.#file = file
     this.#parent = parent
     this.#content = structures.file
-    this.log = structures.log
+    this.log = session?.log ?? structures.log
     this.header = structures.headers.current.header
     this.metadata = structures.metadataRegion.metadata
     this.geometry = structures.geometry
@@ -64,12 +79,15 @@ export class VhdxDevice extends BlockDevice {
     // A disk of 4096/512 is legal VHDX, but nothing has physical sectors smaller than its logical ones.
     this.physicalSectorSize = Math.max(this.geometry.physicalSectorSize, this.sectorSize)
     this.#blocks = new PayloadBlocks(
-      structures.file,
+      session?.pages ?? structures.file,
       structures.regionTables.bat.offset,
       this.geometry,
       structures.areas,
+      session?.pages,
     )
     this.#items = structures.metadataRegion.items
+    this.#session = session
+    this.#writer = session && new PayloadWriter(session, this.#blocks, parent, (...to) => this.#readUnlocked(...to))
   }
 
   /**
@@ -80,10 +98,17 @@ export class VhdxDevice extends BlockDevice {
    */
   static async open(file: BlockDevice, options: VhdxOpenOptions = {}): Promise<VhdxDevice> {
     const structures = await readSoundStructures(file)
-    const parent = structures.metadataRegion.metadata.hasParent ? options.parent : undefined
-    const orphan = parent === undefined ? parentProblem(structures.metadataRegion) : undefined
-    if (orphan !== undefined) throw errorOf(orphan)
-    return new VhdxDevice(file, structures, parent)
+    return new VhdxDevice(file, structures, parentOf(structures, options))
+  }
+
+  /**
+   * Opens the image in `file` for reading and writing, as `open` does. Replays a log that was not on disk; nothing else
+   * of the file changes before the disk does. Nobody else may write to the file meanwhile, nor read the image.
+   * Throws what `open` throws, and ReadOnlyError. The first change throws FormatError where entries of the BAT are broken.
+   */
+  static async openForWriting(file: ResizableDevice, options: VhdxWriteOptions = {}): Promise<VhdxDevice> {
+    const session = await WriteSession.open(file, options)
+    return new VhdxDevice(file, session.structures, parentOf(session.structures, options), session)
   }
 
   /** The bytes of the user metadata item `itemId`; undefined when there is none. */
@@ -106,6 +131,11 @@ export class VhdxDevice extends BlockDevice {
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
+    if (this.#writer === undefined) await this.#readUnlocked(offset, target)
+    else await this.#writer.reading({ offset, length: target.length }, () => this.#readUnlocked(offset, target))
+  }
+
+  async #readUnlocked(offset: number, target: Buffer): Promise<void> {
     const extents = await this.#blocks.extents({ offset, length: target.length })
     await readExtents(extents, { file: this.#content, parent: this.#parent }, target)
   }
@@ -115,13 +145,40 @@ export class VhdxDevice extends BlockDevice {
     return this.#blocks.dataRanges(within, this.#parent)
   }
 
-  protected override writeBytes(): Promise<void> {
-    throw new ReadOnlyError('READ_ONLY', 'images are opened for reading only')
+  protected override async writeBytes(offset: number, source: Buffer): Promise<void> {
+    await this.#writer!.write(offset, source)
   }
 
-  override close(): Promise<void> {
-    return this.#file.close()
+  /** Blocks that become zeros as a whole lose their place in the file, but for fixed images. */
+  protected override async zeroBytes(offset: number, length: number): Promise<void> {
+    await this.#writer!.zero({ offset, length })
   }
+
+  /** Takes their place in the file from the blocks that lie in the range as a whole. In a fixed image nothing happens. */
+  protected override async trimBytes(offset: number, length: number): Promise<void> {
+    await this.#writer!.trim({ offset, length })
+  }
+
+  /** Makes all that was written durable. When it has failed once, nothing more can be written. */
+  override async flush(): Promise<void> {
+    await this.#session?.commit()
+  }
+
+  override async close(): Promise<void> {
+    try {
+      await this.#session?.close()
+    } finally {
+      await this.#file.close()
+    }
+  }
+}
+
+/** The parent of a differencing image. Throws UnsupportedError (PARENT_NOT_OPENED) when it needs one and has none. */
+function parentOf({ metadataRegion }: SoundStructures, { parent }: VhdxOpenOptions): BlockDevice | undefined {
+  if (!metadataRegion.metadata.hasParent) return undefined
+  const orphan = parent === undefined ? parentProblem(metadataRegion) : undefined
+  if (orphan !== undefined) throw errorOf(orphan)
+  return parent
 }
 
 /** What does not fit between a child and its parent and does no harm. Throws FormatError for what does. */

@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { MiB } from '../../lib/binary/size.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { Bat, type BlockRun } from '../../lib/vhdx/bat.ts'
-import { highAt, lowAt, mebibyteOf, reservedBitsOf, stateOf, writePresentEntry } from '../../lib/vhdx/bat-entry.ts'
+import { highAt, lowAt, mebibyteOf, reservedBitsOf, stateOf, writeEntry } from '../../lib/vhdx/bat-entry.ts'
 import { BatWriter } from '../../lib/vhdx/bat-writer.ts'
+import { FULLY_PRESENT } from '../../lib/vhdx/format.ts'
 import { type Geometry, geometryOf, isBitmapEntry, payloadEntryIndex } from '../../lib/vhdx/layout.ts'
 import { collect } from '../helpers/collect.ts'
 import { CountingDevice } from '../helpers/counting-device.ts'
@@ -82,7 +83,7 @@ describe('single entries', () => {
     const shape = geometry(20_000)
     const table = Buffer.alloc(shape.batEntryCount * 8)
     for (let block = 0; block < shape.blockCount; block++) {
-      writePresentEntry(table, payloadEntryIndex(block, shape.chunkRatio) * 8, (block + 1) * 256 * MiB)
+      writeEntry(table, payloadEntryIndex(block, shape.chunkRatio) * 8, FULLY_PRESENT, (block + 1) * 256 * MiB)
     }
     const bat = new Bat(new MemoryDevice(table), 0, shape)
     const wrong: number[] = []
@@ -128,7 +129,7 @@ describe('single entries', () => {
 describe('an entry', () => {
   test.each([1, 4, 4095, 4096, 2 ** 20, 2 ** 28, 2 ** 33])('written at MiB %i', mebibyte => {
     const entry = Buffer.alloc(8)
-    writePresentEntry(entry, 0, mebibyte * MiB)
+    writeEntry(entry, 0, FULLY_PRESENT, mebibyte * MiB)
     expect(entry.readBigUInt64LE()).toBe(BigInt(mebibyte) * 2n ** 20n + 6n)
     expect(mebibyteOf(lowAt(entry, 0), highAt(entry, 0))).toBe(mebibyte)
   })

@@ -1,7 +1,8 @@
 /** The largest image there is, as a file with holes: 64 TiB in blocks of 1 MiB, a BAT of 513 MiB. */
 import { MiB, TiB } from '../../lib/binary/size.ts'
 import { FileDevice } from '../../lib/device/file-device.ts'
-import { writePresentEntry } from '../../lib/vhdx/bat-entry.ts'
+import { writeEntry } from '../../lib/vhdx/bat-entry.ts'
+import { FULLY_PRESENT } from '../../lib/vhdx/format.ts'
 import { planImage } from '../../lib/vhdx/image-plan.ts'
 import { batRegionLength, payloadEntryIndex } from '../../lib/vhdx/layout.ts'
 import { newFileIdentifier, newHeaders, newMetadataRegion, newRegionTables } from '../../lib/vhdx/new-image.ts'
@@ -21,7 +22,7 @@ export async function makeVastImage(path: string, blocks: readonly number[]): Pr
   await file.write(2 * MiB, newMetadataRegion(plan))
   for (const [n, block] of blocks.entries()) {
     const entry = Buffer.alloc(8)
-    writePresentEntry(entry, 0, payload + n * MiB)
+    writeEntry(entry, 0, FULLY_PRESENT, payload + n * MiB)
     await file.write(bat.offset + payloadEntryIndex(block, plan.chunkRatio) * 8, entry)
     await file.write(payload + n * MiB, pattern(4096, block * MiB))
   }
