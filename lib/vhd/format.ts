@@ -3,7 +3,7 @@
  * "Virtual Hard Disk Image Format Specification" 1.0, in spec-notes/vhd.md. All numbers are big-endian.
  */
 import { array, big64be, bytes, magic, reserved, u8, u16be, u32be, u64be, uuid } from '../binary/fields.ts'
-import { KiB, MiB } from '../binary/size.ts'
+import { GiB, KiB, MiB } from '../binary/size.ts'
 import { type Infer, struct } from '../binary/struct.ts'
 
 /** The format knows no other sector. */
@@ -37,6 +37,17 @@ export type Footer = Infer<typeof footer>
 export const OLD_FOOTER_SIZE = 511
 
 export const MAJOR_VERSION = 1
+/** 1.0, of footer and header. */
+export const VERSION = 0x1_0000
+
+/** The one feature that is always set. */
+export const RESERVED_FEATURE = 2
+
+/** Where a footer or a header leads when nothing follows it. */
+export const NOWHERE = 2n ** 64n - 1n
+
+/** "VHD: 2040 GB", and what Windows and qemu hold to. */
+export const MAX_VIRTUAL_SIZE = 2040 * GiB
 
 export const FIXED = 2
 export const DYNAMIC = 3
@@ -80,9 +91,11 @@ export const dynamicHeader = struct('VHD dynamic disk header', 1024, {
 })
 export type DynamicHeader = Infer<typeof dynamicHeader>
 
-/** 512 KiB and 2 MiB are what Windows makes. The upper limit is that of VHDX: none above it was ever seen. */
+/** What is read: the upper limit is that of VHDX, and none above it was ever seen. */
 export const MIN_BLOCK_SIZE = 4 * KiB
 export const MAX_BLOCK_SIZE = 256 * MiB
+/** What is written, as Windows does; the larger one unless told. */
+export const BLOCK_SIZES: readonly number[] = [2 * MiB, 512 * KiB]
 
 /** Longer than any path of Windows, in UTF-16. */
 export const MAX_LOCATOR_LENGTH = 64 * KiB
