@@ -42,7 +42,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Where `node:` may be imported: everything else can one day run inside a web page. */
 const NODE_EDGES = [
-  /^lib\/device\/(direct-writer|file-.*|folder|linux-block-device|native|open-file|stdout-sink)\.ts$/,
+  /^lib\/device\/(c-library|direct-writer|file-.*|folder|linux-block-device|native|open-file|stdout-sink)\.ts$/,
   /^lib\/image\/open-.*\.ts$/,
   /^lib\/copy\//,
   /^lib\/extract\//,
@@ -55,7 +55,8 @@ const PACKAGES: Readonly<Record<string, RegExp>> = {
   'buffer-layout': /^lib\/binary\//,
   'cli-progress': /^cli\/progress\.ts$/,
   'cli-table3': /^cli\/table\.ts$/,
-  koffi: /^lib\/device\/native\.ts$/,
+  'fs-ext': /^lib\/device\/native\.ts$/,
+  koffi: /^lib\/device\/c-library\.ts$/,
   'modern-tar': /^lib\/extract\/tar-archive\.ts$/,
   picomatch: /^(cli|lib\/copy)\//,
   tsx: /^cli\/bin\.js$/,

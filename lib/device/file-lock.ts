@@ -6,8 +6,9 @@
  */
 import { once } from 'node:events'
 import { BusyError } from '../errors.ts'
+import { type ByteLocks, byteLocksOf } from './c-library.ts'
 import { lockHolder } from './file-lock-holder.ts'
-import { type ByteLocks, byteLocksOf } from './native.ts'
+import { tryFlock } from './native.ts'
 import { storageError } from './storage-error.ts'
 
 export type LockKind = 'shared' | 'exclusive' | 'none'
@@ -24,13 +25,13 @@ const UNSUPPORTED = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOLCK', 'EINVA
 
 /**
  * Locks `file` until it is closed, without waiting. Gives the lock that is held: 'none' where the file system has no
- * locks, or the system neither koffi nor a flock command. Throws BusyError (IN_USE) when another holds one against it.
+ * locks, or the system neither koffi nor fs-ext nor a flock command. Throws BusyError (IN_USE) when another holds one against it.
  */
 export async function lockFile(file: Lockable, kind: LockKind): Promise<LockKind> {
   if (kind === 'none') return 'none'
   try {
     const bytes = await byteLocksOf(file.fd)
-    const locked = bytes === undefined ? await tryFlockCommand(file.fd, kind) : tryLockBytes(bytes, kind)
+    const locked = bytes === undefined ? await tryFlockAnyhow(file.fd, kind) : tryLockBytes(bytes, kind)
     if (locked === undefined) return 'none'
     if (locked) return kind
   } catch (error) {
@@ -66,6 +67,10 @@ function tryLockBytes(bytes: ByteLocks, kind: 'shared' | 'exclusive'): boolean {
   const others = [...does.map(number => DENIED + number), ...denies.map(number => DONE + number)]
   return own.every(position => bytes.tryLock(position)) && !others.some(position => bytes.isLocked(position))
 }
+
+/** flock(2), by whatever there is to call it; undefined where there is nothing. */
+const tryFlockAnyhow = async (fd: number, kind: 'shared' | 'exclusive') =>
+  (await tryFlock(fd, kind)) ?? (await tryFlockCommand(fd, kind))
 
 /**
  * flock(1) of util-linux or busybox. The lock belongs to the open file, which the command inherits as its descriptor 3,

@@ -1,54 +1,19 @@
-/**
- * System calls that Node lacks, by way of koffi, which calls the C library as it is. Structures and numbers are those of
- * 64-bit Linux on the processors below; elsewhere, and where koffi is not installed, these calls are missing.
- */
-const PROCESSORS: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64']
+/** System calls that Node lacks, by way of fs-ext. It is compiled at install, so it may be missing: then so are they. */
+import { isWindows } from './windows-path.ts'
 
-type CLibrary = Awaited<ReturnType<typeof loadCLibrary>>
+type FsExt = typeof import('fs-ext')['default']
 
-let loading: Promise<CLibrary | undefined> | undefined
+let loading: Promise<FsExt | undefined> | undefined
 
-function cLibrary(): Promise<CLibrary | undefined> {
-  const isKnown = process.platform === 'linux' && PROCESSORS.includes(process.arch)
-  loading ??= isKnown ? loadCLibrary().catch(() => undefined) : Promise.resolve(undefined)
+/** fs-ext; undefined where it could not be installed or loaded. On Windows it has none of these calls. */
+function fsExt(): Promise<FsExt | undefined> {
+  loading ??= isWindows
+    ? Promise.resolve(undefined)
+    : import('fs-ext').then(
+        module => module.default,
+        () => undefined,
+      )
   return loading
-}
-
-/** struct flock */
-const FILE_LOCK = { kind: 'short', whence: 'short', start: 'int64', length: 'int64', process: 'int' }
-/** struct file_clone_range */
-const CLONE_RANGE = { fromFd: 'int64', fromOffset: 'int64', length: 'int64', toOffset: 'int64' }
-/** The beginning of struct statvfs, and room for the rest. */
-const FILE_SYSTEM_STATUS = {
-  blockSize: 'uint64',
-  unit: 'uint64',
-  blocks: 'uint64',
-  free: 'uint64',
-  available: 'uint64',
-  rest: 'uint8 [128]',
-}
-
-async function loadCLibrary() {
-  const { default: koffi } = await import('koffi')
-  const library = koffi.load(null)
-  const pointerTo = (fields: Record<string, string>) => koffi.pointer(koffi.struct(fields))
-  // On the processors above fcntl and ioctl, which take anything (...), are called as if they took just this.
-  const calls = {
-    fcntl: library.func('fcntl', 'int', ['int', 'int', koffi.inout(pointerTo(FILE_LOCK))]),
-    ioctl: library.func('ioctl', 'int', ['int', 'ulong', pointerTo(CLONE_RANGE)]),
-    lseek: library.func('lseek', 'int64', ['int', 'int64', 'int']),
-    statvfs: library.func('statvfs', 'int', ['str', koffi.out(pointerTo(FILE_SYSTEM_STATUS))]),
-  }
-  const codeOf = (errno: number) => Object.entries(koffi.os.errno).find(([, number]) => number === errno)?.[0]
-  /** What the call gives; throws what Node would throw where it fails. */
-  const call = (syscall: keyof typeof calls, ...args: unknown[]): number => {
-    const result = calls[syscall](...args)
-    if (result !== -1) return result
-    const errno = koffi.errno()
-    const code = codeOf(errno) ?? `Unknown system error -${errno}`
-    throw Object.assign(new Error(`${code}: ${syscall}`), { errno: -errno, code, syscall })
-  }
-  return { call, ioctl: calls.ioctl }
 }
 
 /** lseek(2) with `whence` of SEEK_DATA or SEEK_HOLE. */
@@ -61,71 +26,25 @@ export const SEEK_HOLE = 4
  * It throws Node's system errors: ENXIO past the last data, EINVAL where the file system keeps no map.
  */
 export async function seekOf(fd: number): Promise<Seek | undefined> {
-  const library = await cLibrary()
-  return library && ((position, whence) => library.call('lseek', fd, position, whence))
+  const native = await fsExt()
+  return native && ((position, whence) => native.seekSync(fd, position, whence))
 }
 
-/** Size and free bytes of the file system that holds `path`, by statvfs(3); undefined where it cannot be called. */
+/** Tries flock(2) on `fd`: whether it was got; undefined when there is no flock to call. Throws Node's system errors. */
+export async function tryFlock(fd: number, kind: 'shared' | 'exclusive'): Promise<boolean | undefined> {
+  const native = await fsExt()
+  if (native === undefined) return undefined
+  try {
+    native.flockSync(fd, kind === 'shared' ? 'shnb' : 'exnb')
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false
+    throw error
+  }
+}
+
+/** Size and free bytes of the file system that holds `path`, by statvfs(3); undefined without fs-ext. */
 export async function fileSystemSpace(path: string): Promise<{ size: number; free: number } | undefined> {
-  const library = await cLibrary()
-  if (library === undefined) return undefined
-  const status = { unit: 0, blocks: 0, available: 0 }
-  library.call('statvfs', path, status)
-  return { size: status.blocks * status.unit, free: status.available * status.unit }
-}
-
-/** Locks on single bytes of an open file, many to a byte, until it is closed: the OFD locks of fcntl(2). */
-export interface ByteLocks {
-  /** Whether the byte could be locked: not where another holds it alone. Throws Node's system errors. */
-  tryLock(position: number): boolean
-  /** Whether another open file has a lock on the byte, of this process or of any. */
-  isLocked(position: number): boolean
-}
-
-const [F_OFD_GETLK, F_OFD_SETLK] = [36, 37]
-const [F_RDLCK, F_WRLCK, F_UNLCK] = [0, 1, 2]
-
-/** The byte locks of `fd`; undefined where they cannot be called. */
-export async function byteLocksOf(fd: number): Promise<ByteLocks | undefined> {
-  const library = await cLibrary()
-  if (library === undefined) return undefined
-  const fcntl = (command: number, kind: number, start: number) => {
-    const lock = { kind, whence: 0, start, length: 1, process: 0 }
-    library.call('fcntl', fd, command, lock)
-    return lock
-  }
-  return {
-    tryLock(position) {
-      try {
-        fcntl(F_OFD_SETLK, F_RDLCK, position)
-        return true
-      } catch (error) {
-        if (['EAGAIN', 'EACCES'].includes(String((error as NodeJS.ErrnoException).code))) return false
-        throw error
-      }
-    },
-    isLocked: position => fcntl(F_OFD_GETLK, F_WRLCK, position).kind !== F_UNLCK,
-  }
-}
-
-const FICLONERANGE = 0x4020940d
-
-/**
- * Makes a range of one open file share the medium's blocks with a range of another, by FICLONERANGE of ioctl(2): the bytes
- * are copied when one of the two is written. Whether that worked: not every file system can, nor in every place.
- */
-export async function tryCloneRange(range: {
-  readonly from: { readonly fd: number; readonly offset: number }
-  readonly to: { readonly fd: number; readonly offset: number }
-  readonly length: number
-}): Promise<boolean> {
-  const { from, to, length } = range
-  const library = await cLibrary()
-  if (library === undefined) return false
-  const clone = { fromFd: from.fd, fromOffset: from.offset, length, toOffset: to.offset }
-  return new Promise(resolve => {
-    library.ioctl.async(to.fd, FICLONERANGE, clone, (error: unknown, result: unknown) =>
-      resolve(error === null && result === 0),
-    )
-  })
+  const status = (await fsExt())?.statVFS(path)
+  return status && { size: status.f_blocks * status.f_frsize, free: status.f_bavail * status.f_frsize }
 }

@@ -1,5 +1,5 @@
 /** Raw disks, volumes and locks on Windows, run for real under wine. */
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { build } from 'esbuild'
 import { expect } from 'vitest'
 import { repository, type Scratch, scratch } from '../helpers/folders.ts'
@@ -10,6 +10,7 @@ import { testOnWindows, type WindowsMachine, windowsMachine } from '../helpers/w
 async function evaluate(machine: WindowsMachine, folder: Scratch, code: string): Promise<unknown> {
   const script = folder.path('script.mjs')
   const modules = [
+    'copy/parent-paths',
     'device/file-device',
     'device/file-identity',
     'device/folder',
@@ -33,7 +34,7 @@ async function evaluate(machine: WindowsMachine, folder: Scratch, code: string):
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    external: ['koffi'],
+    external: ['fs-ext', 'koffi'],
     logLevel: 'silent',
   })
   return JSON.parse((await machine.node(script, [], { cwd: folder.folder })).stdout)
@@ -173,3 +174,26 @@ testOnWindows('files are made, locked, renamed and refused as elsewhere', async 
     live: [],
   })
 })
+
+testOnWindows(
+  'a child names its parent by a relative and an absolute path, and none that leads to another drive',
+  async () => {
+    await using folder = await scratch()
+    await mkdir(folder.path('sub'))
+    await writeFile(folder.path('sub/parent.vhdx'), '')
+    await using machine = await windowsMachine()
+    const windows = folder.folder.replaceAll('/', '\\')
+    const result = await evaluate(
+      machine,
+      folder,
+      `const here = ${JSON.stringify(`Z:${windows}`)}
+      return [
+        await lib.pathsToParent(here + '/child.vhdx', here + '/sub/parent.vhdx'),
+        await lib.pathsToParent('C:/windows/child.vhdx', here + '/sub/parent.vhdx'),
+      ]`,
+    )
+    // Wine has no mountvol, so no volume is known.
+    const absolute = { absolute_win32_path: `\\\\?\\Z:${windows}\\sub\\parent.vhdx` }
+    expect(result).toEqual([{ relative_path: '.\\sub\\parent.vhdx', ...absolute }, absolute])
+  },
+)

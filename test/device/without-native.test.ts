@@ -1,4 +1,4 @@
-/** Everything works where koffi is not installed; only the map of holes is missing, and the locks that QEMU knows. */
+/** Everything works where neither koffi nor fs-ext is installed; only the map of holes is missing, and the locks that QEMU knows. */
 import { open, writeFile } from 'node:fs/promises'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FileDevice, type FileDeviceOptions } from '../../lib/device/file-device.ts'
@@ -11,6 +11,9 @@ import { pattern } from '../helpers/pattern.ts'
 vi.mock('koffi', () => {
   throw new Error('not installed')
 })
+vi.mock('fs-ext', () => {
+  throw new Error('not installed')
+})
 
 afterEach(() => vi.unstubAllEnvs())
 
@@ -20,7 +23,7 @@ const failure = (path: string, options: FileDeviceOptions = {}) =>
     (error: unknown) => error,
   )
 
-describe('without koffi', () => {
+describe('without koffi and fs-ext', () => {
   test('the flock command locks', async () => {
     await using folder = await scratch()
     const path = folder.path('file')
