@@ -1,15 +1,28 @@
 /** A new empty image under a name: it appears there only when it is whole. */
+import { RefusedError, UnsupportedError } from '../errors.ts'
+import { openDisk } from '../image/open-disk.ts'
 import { imageSize } from '../vhdx/builder.ts'
 import { createVhdx } from '../vhdx/create.ts'
-import { type ImagePlan, planImage, type VhdxOptions } from '../vhdx/image-plan.ts'
-import { OutputFile } from './output-file.ts'
+import { childOptions, type ImagePlan, planImage, type VhdxOptions } from '../vhdx/image-plan.ts'
+import { readParentImage } from '../vhdx/parent-image.ts'
+import { VhdxDevice } from '../vhdx/vhdx-device.ts'
+import { OutputFile, refuseSources } from './output-file.ts'
+import { pathsToParent } from './parent-paths.ts'
 
-/** The image to create. Sizes are bytes. */
-export interface CreateImageOptions extends VhdxOptions {
+interface CreateControl {
   /** Replaces what is there. */
   readonly force?: boolean | undefined
   readonly signal?: AbortSignal
   readonly onProgress?: (report: { phase: string; done: number; total: number }) => void
+}
+
+/** The image to create. Sizes are bytes. */
+export interface CreateImageOptions extends Omit<VhdxOptions, 'parent'>, CreateControl {}
+
+/** The differencing image to create. What is left open is as in its parent. */
+export interface CreateChildOptions extends Partial<Omit<VhdxOptions, 'parent'>>, CreateControl {
+  /** Folders in which the parents of the parent may be. */
+  readonly search?: readonly string[]
 }
 
 /** What was created. Sizes are bytes. */
@@ -23,16 +36,55 @@ export interface CreatedImage extends ImagePlan {
  * Writes an empty dynamic or fixed image to `path`, every byte of it. Throws OptionError for options no image can have,
  * RefusedError (TARGET_EXISTS), StorageError (NO_SPACE) before anything is written, and what writing throws.
  */
-export async function createImage(path: string, options: CreateImageOptions): Promise<CreatedImage> {
-  const { force = false, onProgress, ...rest } = options
-  const planned = planImage(rest)
+export function createImage(path: string, options: CreateImageOptions): Promise<CreatedImage> {
+  return writeImage(path, options, options)
+}
+
+/**
+ * Writes a differencing image to `path`: the disk in the image at `parent`, of which it holds nothing yet. The parent and
+ * its own parents are only read; whoever writes to one of them from then on makes the child worthless.
+ * Throws what `createImage` and `openDisk` throw, UnsupportedError (PARENT_NOT_VHDX), RefusedError (PARENT_DIRTY) and
+ * OptionError (SAME_FILE, UNLIKE_PARENT, PARENT_NAME).
+ */
+export async function createChild(
+  path: string,
+  parent: string,
+  options: CreateChildOptions = {},
+): Promise<CreatedImage> {
+  await using opened = await openDisk(parent, options.search === undefined ? {} : { search: options.search })
+  if (!(opened.disk instanceof VhdxDevice)) {
+    const message = `${parent} is a ${opened.format === 'vhd' ? 'VHD' : 'raw disk'}, and only a VHDX can be the parent of a VHDX. Convert it first`
+    throw new UnsupportedError('PARENT_NOT_VHDX', message, { path: parent, format: opened.format })
+  }
+  if (opened.disk.log !== 'clean') throw dirtyParent(parent)
+  await refuseSources(
+    path,
+    opened.chain.map(image => image.path),
+  )
+  const image = await readParentImage(opened.file)
+  const link = { image, paths: await pathsToParent(path, parent) }
+  const created = await writeImage(path, { ...childOptions(image, options), parent: link }, options)
+  return { ...created, findings: [...created.findings, ...opened.findings] }
+}
+
+async function writeImage(path: string, options: VhdxOptions, control: CreateControl): Promise<CreatedImage> {
+  const { force = false, signal, onProgress } = control
+  const planned = planImage(options)
   const needed = imageSize(planned, planned.fixed ? planned.blockCount : 0)
   await using output = await OutputFile.create(path, { overwrite: force, needed })
   const plan = await createVhdx(output.device, {
-    ...rest,
+    ...options,
+    ...(signal && { signal }),
     onProgress: (done, total) => onProgress?.({ phase: 'writing', done, total }),
   })
   const fileSize = output.device.size
   await output.complete()
   return { ...plan, path, fileSize }
 }
+
+const dirtyParent = (parent: string) =>
+  new RefusedError(
+    'PARENT_DIRTY',
+    `${parent} was not closed properly: what its log holds has to be put in its place first, which changes the file, and a parent is never changed. Attach it read-write once, or use vhdx repair`,
+    { path: parent },
+  )

@@ -5,6 +5,15 @@ import { OptionError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { MAX_BLOCK_SIZE, MAX_VIRTUAL_SIZE, MIN_BLOCK_SIZE, SECTOR_SIZES } from './format.ts'
 import { automaticBlockSize, type Geometry, geometryOf } from './layout.ts'
+import type { ParentImage } from './parent-image.ts'
+import type { ParentPaths } from './parent-locator.ts'
+
+/** Whose child a new image is. */
+export interface NewParent {
+  readonly image: ParentImage
+  /** Where it is: at least one of them. */
+  readonly paths: ParentPaths
+}
 
 export interface VhdxOptions {
   /** Bytes the disk in the image has: a multiple of the logical sector size, at most 64 TiB. */
@@ -19,6 +28,8 @@ export interface VhdxOptions {
   readonly virtualDiskId?: string
   /** A fixed image: every block has its place from the start. */
   readonly fixed?: boolean
+  /** Makes a differencing image, with the same disk as its parent: `childOptions` gives the other options. */
+  readonly parent?: NewParent | undefined
   /** Who made the file, up to 255 characters. For people only. */
   readonly creator?: string
 }
@@ -28,6 +39,7 @@ export interface ImagePlan extends Geometry {
   readonly fixed: boolean
   readonly virtualDiskId: string
   readonly creator: string
+  readonly parent: NewParent | undefined
   /** What Windows may not like although the format allows it. */
   readonly findings: readonly Finding[]
 }
@@ -37,11 +49,13 @@ const WINDOWS_MIN_SIZE = 3 * MiB
 
 /**
  * Checks `options` and fills in what they leave open.
- * Throws OptionError: BAD_VIRTUAL_SIZE, BAD_BLOCK_SIZE, BAD_SECTOR_SIZE, BAD_DISK_ID, BAD_CREATOR.
+ * Throws OptionError: BAD_VIRTUAL_SIZE, BAD_BLOCK_SIZE, BAD_SECTOR_SIZE, BAD_DISK_ID, BAD_CREATOR; for a child FIXED_CHILD and
+ * UNLIKE_PARENT.
  */
 export function planImage(options: VhdxOptions): ImagePlan {
   const { virtualSize, logicalSectorSize = 512, physicalSectorSize = 4096, creator = 'vhdx' } = options
   const { blockSize = automaticBlockSize(virtualSize), virtualDiskId = crypto.randomUUID(), fixed = false } = options
+  const { parent } = options
   checkSectorSizes(logicalSectorSize, physicalSectorSize)
   checkVirtualSize(virtualSize, logicalSectorSize)
   if (!isPowerOfTwo(blockSize) || blockSize < MIN_BLOCK_SIZE || blockSize > MAX_BLOCK_SIZE) {
@@ -59,8 +73,43 @@ export function planImage(options: VhdxOptions): ImagePlan {
   if (creator.length > 255) {
     throw new OptionError('BAD_CREATOR', `the creator has ${creator.length} characters, 255 are the most`, { creator })
   }
-  const geometry = geometryOf({ virtualSize, blockSize, logicalSectorSize, physicalSectorSize, hasParent: false })
-  return { ...geometry, fixed, virtualDiskId, creator, findings: sizeFindings(virtualSize) }
+  const hasParent = parent !== undefined
+  const geometry = geometryOf({ virtualSize, blockSize, logicalSectorSize, physicalSectorSize, hasParent })
+  const plan = { ...geometry, fixed, virtualDiskId, creator, parent, findings: sizeFindings(virtualSize) }
+  if (hasParent) checkChild(plan, parent.image)
+  return plan
+}
+
+/** What a child has to have in common with its parent. */
+function checkChild(plan: ImagePlan, { metadata }: ParentImage): void {
+  if (plan.fixed) {
+    throw new OptionError(
+      'FIXED_CHILD',
+      'an image with a parent cannot be fixed: it holds what differs from its parent',
+    )
+  }
+  const unlike = (what: string, own: string, parents: string) =>
+    new OptionError('UNLIKE_PARENT', `${what} of a child cannot be ${own}, for that of its parent is ${parents}`)
+  const { virtualSize, logicalSectorSize, virtualDiskId } = metadata
+  if (plan.virtualSize < virtualSize) throw unlike('the size', `${plan.virtualSize} bytes`, `${virtualSize} bytes`)
+  if (plan.logicalSectorSize !== logicalSectorSize) {
+    throw unlike('the sector size', `${plan.logicalSectorSize} bytes`, `${logicalSectorSize} bytes`)
+  }
+  if (plan.virtualDiskId !== virtualDiskId) throw unlike('the disk id', plan.virtualDiskId, virtualDiskId)
+}
+
+/** The options of a child of `parent`, which has the disk of its parent unless `changes` say otherwise. */
+export function childOptions({ metadata }: ParentImage, changes: Partial<VhdxOptions>): VhdxOptions {
+  const { virtualSize, blockSize, logicalSectorSize, physicalSectorSize, virtualDiskId } = metadata
+  return {
+    virtualSize,
+    blockSize,
+    logicalSectorSize,
+    // 4096 logical on 512 physical can be read and is not written.
+    physicalSectorSize: Math.max(physicalSectorSize, logicalSectorSize),
+    virtualDiskId,
+    ...changes,
+  }
 }
 
 function checkSectorSizes(logicalSectorSize: number, physicalSectorSize: number): void {

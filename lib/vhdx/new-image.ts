@@ -9,6 +9,7 @@ import {
   FILE_PARAMETERS,
   fileIdentifier,
   fileParameters,
+  HAS_PARENT,
   HEADER_POSITIONS,
   IS_REQUIRED,
   IS_USER,
@@ -21,6 +22,7 @@ import {
   METADATA_TABLE_SIZE,
   metadataEntry,
   metadataTableHeader,
+  PARENT_LOCATOR,
   PHYSICAL_SECTOR_SIZE,
   physicalSectorSize,
   REGION_REQUIRED,
@@ -34,7 +36,9 @@ import {
   virtualDiskSize,
 } from './format.ts'
 import { headerBytes } from './header.ts'
-import type { ImagePlan } from './image-plan.ts'
+import type { ImagePlan, NewParent } from './image-plan.ts'
+import { newLocator, parentLocatorBytes } from './parent-locator.ts'
+import type { ItemContent } from './virtual-disk-items.ts'
 
 /** The log of a new image: never used, so no larger than it must be. */
 export const NEW_LOG: Range = { offset: MiB, length: MiB }
@@ -52,7 +56,7 @@ export interface UserMetadata {
 /** Bytes of the five items every image has. */
 const SYSTEM_ITEMS_SIZE = 40
 
-/** Bytes of user metadata that an image has room for, all items together. */
+/** Bytes of user metadata that an image without a parent has room for, all items together. */
 export const USER_METADATA_CAPACITY = METADATA_REGION_LENGTH - METADATA_TABLE_SIZE - SYSTEM_ITEMS_SIZE
 
 /** Bytes 0 to 64 KiB. */
@@ -102,12 +106,13 @@ export function newRegionTables(bat: Range, metadata: Range): readonly { positio
 }
 
 /**
- * The whole metadata region: the table, the five items packed in Windows' order, then the user's.
- * Throws OptionError (BAD_USER_METADATA) for items that do not fit or share an id.
+ * The whole metadata region: the table, the five items packed in Windows' order, those that a child has besides, then
+ * the user's. Throws OptionError: BAD_USER_METADATA for items that do not fit or share an id, PARENT_PATH_TOO_LONG.
  */
 export function newMetadataRegion(plan: ImagePlan, userMetadata: readonly UserMetadata[] = []): Buffer {
-  checkUserMetadata(userMetadata)
-  const items = [...systemItems(plan), ...userMetadata.map(item => ({ ...item, flags: IS_USER }))]
+  const given = [...systemItems(plan), ...(plan.parent?.image.diskItems ?? [])]
+  checkUserMetadata(userMetadata, given)
+  const items = [...given, ...userMetadata.map(item => ({ ...item, flags: IS_USER }))]
   const region = Buffer.alloc(METADATA_REGION_LENGTH)
   metadataTableHeader.encode({ entryCount: items.length }, region)
   let offset = METADATA_TABLE_SIZE
@@ -120,9 +125,10 @@ export function newMetadataRegion(plan: ImagePlan, userMetadata: readonly UserMe
   return region
 }
 
-function systemItems(plan: ImagePlan) {
+function systemItems(plan: ImagePlan): ItemContent[] {
   const disk = IS_VIRTUAL_DISK + IS_REQUIRED
-  const parameters = { blockSize: plan.blockSize, flags: plan.fixed ? LEAVE_BLOCKS_ALLOCATED : 0 }
+  const ownType = plan.fixed ? LEAVE_BLOCKS_ALLOCATED : 0
+  const parameters = { blockSize: plan.blockSize, flags: plan.parent === undefined ? ownType : HAS_PARENT }
   return [
     { itemId: FILE_PARAMETERS, flags: IS_REQUIRED, data: fileParameters.toBuffer(parameters) },
     {
@@ -133,17 +139,27 @@ function systemItems(plan: ImagePlan) {
     { itemId: LOGICAL_SECTOR_SIZE, flags: disk, data: logicalSectorSize.toBuffer(plan) },
     { itemId: PHYSICAL_SECTOR_SIZE, flags: disk, data: physicalSectorSize.toBuffer(plan) },
     { itemId: VIRTUAL_DISK_ID, flags: disk, data: virtualDiskId.toBuffer(plan) },
+    ...(plan.parent === undefined ? [] : [locatorItem(plan.parent)]),
   ]
 }
 
-function checkUserMetadata(items: readonly UserMetadata[]): void {
+const locatorItem = ({ image, paths }: NewParent): ItemContent => ({
+  itemId: PARENT_LOCATOR,
+  flags: IS_REQUIRED,
+  data: parentLocatorBytes(newLocator(image.dataWriteGuid, paths)),
+})
+
+/** `given`: the items that the image has besides. */
+function checkUserMetadata(items: readonly UserMetadata[], given: readonly ItemContent[]): void {
   const wrong = (why: string) => new OptionError('BAD_USER_METADATA', `the user metadata cannot be written: ${why}`)
   const bad = items.find(item => !isGuid(item.itemId))
   if (bad !== undefined) throw wrong(`'${bad.itemId}' is not a lower-case GUID`)
-  if (new Set(items.map(item => item.itemId)).size < items.length) throw wrong('two items have the same id')
-  if (items.length > MAX_USER_METADATA_ENTRIES) throw wrong(`${items.length} items, 1024 are the most`)
-  const size = items.reduce((sum, item) => sum + item.data.length, 0)
-  if (size > USER_METADATA_CAPACITY) {
-    throw wrong(`it has ${size} bytes, and an image has room for ${USER_METADATA_CAPACITY}`)
-  }
+  const ids = [...items, ...given.filter(({ flags }) => flags % 2 === IS_USER)].map(({ itemId }) => itemId)
+  if (new Set(ids).size < ids.length) throw wrong('two items have the same id')
+  if (ids.length > MAX_USER_METADATA_ENTRIES) throw wrong(`${ids.length} items, 1024 are the most`)
+  const size = sizeOf(items)
+  const capacity = METADATA_REGION_LENGTH - METADATA_TABLE_SIZE - sizeOf(given)
+  if (size > capacity) throw wrong(`it has ${size} bytes, and the image has room for ${capacity}`)
 }
+
+const sizeOf = (items: readonly { readonly data: Buffer }[]) => items.reduce((sum, { data }) => sum + data.length, 0)

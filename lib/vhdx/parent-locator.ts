@@ -1,5 +1,6 @@
 /** Where a differencing image says its parent is, [MS-VHDX] 2.6.2.6. */
 import { isGuid } from '../binary/guid.ts'
+import { OptionError } from '../errors.ts'
 import { parentLocatorEntry, parentLocatorHeader, VHDX_PARENT_LOCATOR } from './format.ts'
 import type { Breach, RuleCode } from './rules.ts'
 import type { StructureReader } from './structure-reader.ts'
@@ -17,7 +18,13 @@ export interface ParentLocator {
 /** Far more than the five keys the specification has; Microsoft's openvmm draws the same line. */
 const MAX_ENTRIES = 256
 
-const PATH_KEYS = ['relative_path', 'volume_path', 'absolute_win32_path']
+const PATH_KEYS = ['relative_path', 'volume_path', 'absolute_win32_path'] as const
+
+/** Paths of a parent, as they stand in a locator: those that are known. */
+export type ParentPaths = Readonly<Partial<Record<(typeof PATH_KEYS)[number], string>>>
+
+/** An entry's lengths have 16 bits. */
+const MAX_TEXT_LENGTH = 0xffff
 
 /** Reads the locator in `bytes`, which lie at byte `position` of the file. */
 export function readParentLocator(reader: StructureReader, bytes: Buffer, position: number): ParentLocator | undefined {
@@ -88,4 +95,38 @@ function textAt(bytes: Buffer, offset: number, length: number): string | undefin
 function linkageOf(text: string | undefined): string | undefined {
   const guid = /^\{(.*)\}$/.exec(text ?? '')?.[1]?.toLowerCase()
   return guid !== undefined && isGuid(guid) ? guid : undefined
+}
+
+/** How a locator names an image by its DataWriteGuid: in braces, and in lower case, which vhdiinfo needs. */
+export const linkageText = (dataWriteGuid: string) => `{${dataWriteGuid}}`
+
+/** Keys and values for a parent with the DataWriteGuid `linkage` at `paths`. */
+export const newLocator = (linkage: string, paths: ParentPaths): ReadonlyMap<string, string> =>
+  new Map([
+    ['parent_linkage', linkageText(linkage)],
+    ...PATH_KEYS.flatMap(key => (paths[key] === undefined ? [] : [[key, paths[key]] as const])),
+  ])
+
+/**
+ * The bytes of a locator with these keys and values, in their order.
+ * Throws OptionError (PARENT_PATH_TOO_LONG) for a text that no locator can hold.
+ */
+export function parentLocatorBytes(entries: ReadonlyMap<string, string>): Buffer {
+  const head = Buffer.alloc(parentLocatorHeader.size + entries.size * parentLocatorEntry.size)
+  parentLocatorHeader.encode({ locatorType: VHDX_PARENT_LOCATOR, keyValueCount: entries.size }, head)
+  const texts: Buffer[] = []
+  let [at, offset] = [parentLocatorHeader.size, head.length]
+  for (const pair of entries) {
+    const [key, value] = pair.map(text => Buffer.from(text, 'utf16le')) as [Buffer, Buffer]
+    if (value.length > MAX_TEXT_LENGTH) {
+      const message = `the parent's path has ${value.length / 2} characters, 32767 are the most: '${pair[1].slice(0, 80)}…'`
+      throw new OptionError('PARENT_PATH_TOO_LONG', message)
+    }
+    const valueOffset = offset + key.length
+    const entry = { keyOffset: offset, valueOffset, keyLength: key.length, valueLength: value.length }
+    at += parentLocatorEntry.encode(entry, head, at)
+    texts.push(key, value)
+    offset = valueOffset + value.length
+  }
+  return Buffer.concat([head, ...texts])
 }

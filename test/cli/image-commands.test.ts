@@ -24,6 +24,7 @@ describe('create', () => {
       physicalSectorSize: 4096,
       virtualDiskId: ID,
       fileSize: 4 * MiB,
+      parent: null,
       warnings: [],
     })
     expect((await vhdx(['check', image])).exitCode).toBe(0)
@@ -37,6 +38,30 @@ describe('create', () => {
     const options = ['--size', '20MiB', '--block-size', '8MiB', '--logical-sector-size', '4096', '--fixed']
     expect(await vhdxJson('create', image, ...options)).toMatchObject({ type: 'fixed', fileSize: 28 * MiB })
     expect((await vhdx(['check', image])).stdout).toContain('fixed, 20 MiB in blocks of 8 MiB\nclean')
+  })
+
+  test('a child, with the sectors, the blocks and the id of its parent', async () => {
+    await using folder = await scratch()
+    const [parent, child] = [folder.path('base.vhdx'), folder.path('monday.avhdx')]
+    const options = ['--size', '20MiB', '--block-size', '2MiB', '--physical-sector-size', '512', '--id', ID]
+    await vhdxJson('create', parent, ...options)
+    const { dataWriteGuid } = await vhdxJson('info', parent)
+    expect(await vhdxJson('create', child, '--parent', parent)).toMatchObject({
+      type: 'differencing',
+      virtualSize: 20 * MiB,
+      blockSize: 2 * MiB,
+      physicalSectorSize: 512,
+      virtualDiskId: ID,
+      parent: { id: dataWriteGuid, paths: { relative_path: '.\\base.vhdx' } },
+    })
+    expect((await vhdx(['chain', child])).exitCode).toBe(0)
+    const larger = await vhdx(['create', child, '--parent', parent, '--size', '24MiB', '--force'])
+    expect(larger).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/parent: +\.\\base\.vhdx/) })
+    expect((await vhdx(['create', folder.path('x'), '--parent', child])).stderr).toContain(
+      'expected 20971520, as in its',
+    )
+    const nothing = await vhdx(['create', folder.path('y')])
+    expect([nothing.exitCode, nothing.stderr]).toEqual([2, expect.stringContaining('--size')])
   })
 
   test.each([

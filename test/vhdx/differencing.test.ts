@@ -1,5 +1,4 @@
 /** Children and their parents: every state, every bit, as 7-Zip reads them and as a slow model has them. */
-import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -16,7 +15,7 @@ import { collect } from '../helpers/collect.ts'
 import { CountingDevice } from '../helpers/counting-device.ts'
 import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
-import { pathOf } from '../helpers/run.ts'
+import { by7Zip } from '../helpers/seven-zip.ts'
 import { run, testWith } from '../helpers/tools.ts'
 import { diskOf, type Layer, type LayerBlock, layerBytes, locatorOf, makeLayer } from './differencing-image.ts'
 
@@ -331,14 +330,6 @@ describe('a bitmap entry that is broken: an error by name, and the block counts 
     expect(Object.keys((await checkVhdx(file)).summary.counts)).toContain(code)
   })
 })
-
-/** The disk in the image at `path` as 7-Zip takes it out, in pieces. It looks for parents beside the image. */
-async function* by7Zip(path: string): AsyncIterable<Buffer> {
-  const child = spawn(pathOf('7zz')!, ['x', '-so', '-tVHDX', path], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const ended = new Promise<number | null>(resolve => child.on('close', resolve))
-  for await (const piece of child.stdout) yield piece
-  expect(await ended).toBe(0)
-}
 
 /** Reads `disk` along with 7-Zip, to the last byte. */
 async function expectAs7Zip(path: string, disk: VhdxDevice): Promise<void> {
