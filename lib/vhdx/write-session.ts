@@ -7,7 +7,7 @@
  * the log and flushes that; then puts the changes home.
  */
 import { NIL_GUID } from '../binary/guid.ts'
-import { MiB, roundUp } from '../binary/size.ts'
+import { KiB, MiB, roundUp } from '../binary/size.ts'
 import type { ResizableDevice } from '../device/block-device.ts'
 import { ReadOnlyError, StorageError } from '../errors.ts'
 import { Bat } from './bat.ts'
@@ -18,11 +18,15 @@ import { HeaderWriter } from './header-writer.ts'
 import { replayLogOnDisk } from './log-recovery.ts'
 import { type FileOffsets, LogWriter } from './log-writer.ts'
 import { type ChangedSector, type MetadataChange, MetadataPages } from './metadata-pages.ts'
+import { type ItemKey, MetadataWriter } from './metadata-writer.ts'
 import { errorOf, RULES } from './rules.ts'
 import { readSoundStructures, type SoundStructures } from './structures.ts'
+import type { ItemContent } from './virtual-disk-items.ts'
 
 /** Bytes. What is left of the last step is cut off at the close. */
 const GROWTH_STEP = 32 * MiB
+/** Bytes of an item that are changed at once: less than a log entry has room for. */
+const ITEM_PIECE = 256 * KiB
 
 export interface WriteSessionOptions {
   /** What the image's DataWriteGuid becomes when what it holds changes. Default: a random one. */
@@ -38,6 +42,7 @@ export class WriteSession {
   /** 'replayed': the image had not been closed properly, and opening it for writing has replayed its log on disk. */
   readonly log: 'clean' | 'replayed'
   readonly #headers: HeaderWriter
+  readonly #metadata: MetadataWriter
   readonly #dataWriteGuid: string
   /** Whether the headers say that the file, and that what it holds, is not what it was. */
   #begun: { isVisible: boolean; done: Promise<void> } | undefined
@@ -62,6 +67,7 @@ export class WriteSession {
     this.structures = structures
     this.pages = new MetadataPages(file, () => this.commit())
     this.#headers = new HeaderWriter(file, structures.headers.current)
+    this.#metadata = new MetadataWriter(structures.regionTables.metadata, structures.metadataRegion.items)
     this.#dataWriteGuid = options.dataWriteGuid ?? crypto.randomUUID()
   }
 
@@ -101,6 +107,24 @@ export class WriteSession {
   async change(changes: readonly MetadataChange[]): Promise<void> {
     await this.begin(false)
     await this.pages.change(changes)
+  }
+
+  /**
+   * Gives metadata items new content, and takes away those in `removed`. It reaches the medium with `also`, all together.
+   * Throws UnsupportedError (METADATA_FULL).
+   */
+  async setItems(
+    set: readonly ItemContent[],
+    removed: readonly ItemKey[] = [],
+    also: readonly MetadataChange[] = [],
+  ): Promise<void> {
+    const { unnamed, named } = this.#metadata.changes(set, removed)
+    for (const { position, bytes } of unnamed) {
+      for (let at = 0; at < bytes.length; at += ITEM_PIECE) {
+        await this.change([{ position: position + at, bytes: bytes.subarray(at, at + ITEM_PIECE) }])
+      }
+    }
+    await this.change([...named, ...also])
   }
 
   /** Makes what was written and changed so far durable. After it has failed once nothing can be written any more. */
