@@ -1,7 +1,7 @@
 /** A device some of whose bytes were lost when it was copied: the copy has zeros there, which are not what was. */
 import type { StorageError } from '../errors.ts'
 import { BlockDevice } from './block-device.ts'
-import { endOf, intersect, normalizeRanges, type Range } from './ranges.ts'
+import { endOf, intersect, normalizeRanges, type Range, streamOf } from './ranges.ts'
 import { unionRanges } from './union-ranges.ts'
 
 /** `base`, for reading, where reading a lost byte fails. Closing leaves `base` open. */
@@ -46,13 +46,9 @@ export class LostRangesDevice extends BlockDevice {
   /** What was lost is no hole, though the copy has one there. */
   protected override dataRangesWithin(within: Range): AsyncIterable<Range> {
     const lost = this.#lost.map(range => intersect(range, within)).filter(range => range !== undefined)
-    const streamOf = (ranges: readonly Range[]) =>
-      async function* () {
-        yield* ranges
-      }
     return unionRanges([
       { extent: within, ranges: () => this.#base.dataRanges(within) },
-      { extent: within, ranges: streamOf(lost) },
+      { extent: within, ranges: () => streamOf(lost) },
     ])
   }
 

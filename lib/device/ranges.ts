@@ -70,6 +70,11 @@ export function intersectRanges(a: readonly Range[], b: readonly Range[]): Range
 /** The bytes in a list of ranges that do not overlap. */
 export const totalLength = (ranges: readonly Range[]) => ranges.reduce((sum, range) => sum + range.length, 0)
 
+/** A list as a stream. */
+export async function* streamOf(ranges: readonly Range[]): AsyncIterable<Range> {
+  yield* ranges
+}
+
 /** Every range of an iteration that is already in order, with those that touch merged. */
 export async function* mergeTouching(ranges: AsyncIterable<Range>): AsyncIterable<Range> {
   let last: Range | undefined

@@ -1,26 +1,32 @@
 /** The allocation bitmap: one bit for each cluster, the lowest first. spec-notes/exfat.md, "Allocation bitmap". */
 import type { BlockDevice } from '../device/block-device.ts'
-import { intersect, type Range } from '../device/ranges.ts'
+import { CachedDevice } from '../device/cached-device.ts'
 import { formatError } from '../errors.ts'
 import { ClusterChain, type ClusterRun } from '../volume/cluster-chain.ts'
+import { ClusterContent } from '../volume/cluster-content.ts'
 import type { ClusterLinks } from '../volume/cluster-links.ts'
 import type { BitmapEntry } from './format.ts'
 import { bitmapBytesNeeded, clusterOffset, type ExfatLayout } from './layout.ts'
 
 /** Bytes of the bitmap read at a time: a million clusters. */
 const WINDOW_LENGTH = 128 * 1024
+/** Bytes of the bitmap kept while it is looked at here and there. */
+const CACHE_SIZE = 1024 * 1024
 
 /** The bitmap of a volume, read in windows, however large it is. */
 export class AllocationBitmap {
-  readonly #device: BlockDevice
+  /** The clusters the bitmap lies in. */
+  readonly chain: ClusterChain
+  readonly #content: BlockDevice
+  /** For a look here and there. */
+  readonly #cached: BlockDevice
   readonly #layout: ExfatLayout
-  /** Where the bitmap lies on the volume, piece by piece. */
-  readonly #pieces: readonly Range[]
 
-  private constructor(device: BlockDevice, layout: ExfatLayout, pieces: readonly Range[]) {
-    this.#device = device
+  private constructor(content: BlockDevice, layout: ExfatLayout, chain: ClusterChain) {
+    this.chain = chain
+    this.#content = content
+    this.#cached = new CachedDevice(content, { capacity: CACHE_SIZE })
     this.#layout = layout
-    this.#pieces = pieces
   }
 
   /**
@@ -50,11 +56,8 @@ export class AllocationBitmap {
     if (chain.count < length) {
       throw bad(`a chain of ${length} clusters`, `one that ${chain.problem ?? 'ends'} after ${chain.count}`)
     }
-    const pieces: Range[] = []
-    for await (const { first, count } of chain.runs()) {
-      pieces.push({ offset: clusterOffset(layout, first), length: count * clusterSize })
-    }
-    return new AllocationBitmap(device, layout, pieces)
+    const places = { clusterSize, offsetOf: (number: number) => clusterOffset(layout, number) }
+    return new AllocationBitmap(new ClusterContent(device, places, chain, needed), layout, chain)
   }
 
   /** How many clusters are used. */
@@ -74,23 +77,27 @@ export class AllocationBitmap {
     const buffer = Buffer.alloc(Math.min(WINDOW_LENGTH, end))
     for (let offset = 0; offset < end; offset += WINDOW_LENGTH) {
       const window = buffer.subarray(0, Math.min(WINDOW_LENGTH, end - offset))
-      await this.#read(offset, window)
+      await this.#content.read(offset, window)
       const first = 2 + offset * 8
       const count = Math.min(window.length * 8, clusterCount - offset * 8)
       for (const run of runsOf(window, count)) yield { first: first + run.first, count: run.count }
     }
   }
 
-  async #read(offset: number, target: Buffer): Promise<void> {
-    const wanted = { offset, length: target.length }
-    let start = 0
-    for (const piece of this.#pieces) {
-      const part = intersect({ offset: start, length: piece.length }, wanted)
-      if (part !== undefined) {
-        const to = part.offset - offset
-        await this.#device.read(piece.offset + part.offset - start, target.subarray(to, to + part.length))
+  /** What of `run`, clusters of the volume, the bitmap has as free. */
+  async *freeRuns({ first, count }: ClusterRun): AsyncIterable<ClusterRun> {
+    const end = first - 2 + count
+    for (let bit = first - 2; bit < end; ) {
+      const offset = Math.floor(bit / 8)
+      const window = Buffer.alloc(Math.min(Math.ceil(end / 8) - offset, WINDOW_LENGTH))
+      await this.#cached.read(offset, window)
+      const bits = Math.min(window.length * 8, end - offset * 8)
+      for (let from = nextBit(window, bit % 8, bits, 0); from < bits; ) {
+        const to = nextBit(window, from, bits, 1)
+        yield { first: 2 + offset * 8 + from, count: to - from }
+        from = nextBit(window, to, bits, 0)
       }
-      start += piece.length
+      bit = (offset + window.length) * 8
     }
   }
 }

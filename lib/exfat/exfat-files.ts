@@ -36,6 +36,7 @@ export class ExfatFiles extends DirectoryFiles<ExfatEntry> {
   protected readonly filler = UNUSED
   readonly #layout: ExfatLayout
   readonly #places: ClusterPlaces
+  #upcaseChain: ClusterChain | undefined
 
   private constructor(device: BlockDevice, layout: ExfatLayout, links: ClusterLinks) {
     super(device)
@@ -74,9 +75,22 @@ export class ExfatFiles extends DirectoryFiles<ExfatEntry> {
     if (stored === undefined) throw new FormatError('EXFAT_NO_UPCASE', 'the root directory names no up-case table')
     const { checksum, firstCluster, dataLength } = upcaseEntry.decode(stored.bytes, 0, stored.position)
     const chain = await ClusterChain.follow(this.links, firstCluster)
+    this.#upcaseChain = chain
     const capacity = chain.count * this.#layout.clusterSize
     const content = new ClusterContent(this.cached, this.#places, chain, Math.min(dataLength, capacity))
     return readUpcaseTable(content, checksum, stored.position)
+  }
+
+  /** The clusters of all that can be read: the root directory, the up-case table, files and directories. */
+  async *owners(signal?: AbortSignal): AsyncIterable<{ readonly path: string; readonly chain: ClusterChain }> {
+    yield { path: this.root.path, chain: await this.chainOf(this.root) }
+    if (this.#upcaseChain !== undefined) yield { path: 'the up-case table', chain: this.#upcaseChain }
+    for await (const batch of this.scan(this.root, signal === undefined ? {} : { signal })) {
+      for (const entry of batch) {
+        if (entry.position === undefined || entry.error !== undefined) continue
+        yield { path: entry.path, chain: await this.chainOf(entry) }
+      }
+    }
   }
 
   protected placesOf(): ClusterPlaces {

@@ -1,6 +1,7 @@
 /** An exFAT volume. spec-notes/exfat.md. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { mergeTouching, type Range } from '../device/ranges.ts'
+import { type Range, streamOf, totalLength } from '../device/ranges.ts'
+import { unionRanges } from '../device/union-ranges.ts'
 import { formatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { ClusterLinks } from '../volume/cluster-links.ts'
@@ -12,6 +13,7 @@ import { activeFat, readBootRegion } from './boot-region.ts'
 import { ExfatFiles } from './exfat-files.ts'
 import { clusterOffset, type ExfatLayout, heapEnd } from './layout.ts'
 import { type RootDirectory, readRootDirectory, type StoredEntry } from './root-directory.ts'
+import { findUnmarked } from './unmarked-clusters.ts'
 
 /** 3.1.13, "VolumeFlags Field". */
 const VOLUME_DIRTY = 0x2
@@ -72,30 +74,45 @@ export class ExfatVolume implements Volume {
     ])
   }
 
-  async usedSpace(options: UsedSpaceOptions = {}): Promise<UsedSpace> {
-    const { heapOffset, clusterSize, clusterCount } = this.#layout
-    const used = await this.#bitmap.count(options.signal)
+  /** Takes what the bitmap marks and what is found to hold something, for bits of a bitmap get lost. */
+  async usedSpace({ signal }: UsedSpaceOptions = {}): Promise<UsedSpace> {
+    const { clusterSize, clusterCount, heapOffset } = this.#layout
+    const [end, size] = [heapEnd(this.#layout), this.#device.size]
+    const used = await this.#bitmap.count(signal)
+    const { ranges, findings } = await findUnmarked(await this.#openFiles(), this.#bitmap, this.#layout, signal)
+    // They are not marked, unless they are all there are.
+    const needed = Math.min(clusterCount, used + totalLength(ranges) / clusterSize)
+    const around = [
+      { offset: 0, length: heapOffset },
+      { offset: end, length: size - end },
+    ]
+    const extent = { offset: 0, length: size }
     return {
-      usedBytes: heapOffset + used * clusterSize + (this.#device.size - heapEnd(this.#layout)),
+      usedBytes: size - (clusterCount - needed) * clusterSize,
       clusters: { size: clusterSize, total: clusterCount, used },
       leftOut: [],
       patches: [],
-      findings: [],
-      ranges: () => mergeTouching(this.#usedRanges()),
+      findings,
+      ranges: () =>
+        unionRanges([
+          { extent, ranges: () => this.#markedRanges() },
+          { extent, ranges: () => streamOf(ranges) },
+          { extent, ranges: () => streamOf(around) },
+        ]),
     }
   }
 
-  /** Everything before the cluster heap, the used clusters, and everything behind the heap. */
-  async *#usedRanges(): AsyncIterable<Range> {
-    yield { offset: 0, length: this.#layout.heapOffset }
+  async *#markedRanges(): AsyncIterable<Range> {
     for await (const { first, count } of this.#bitmap.usedRuns()) {
       yield { offset: clusterOffset(this.#layout, first), length: count * this.clusterSize }
     }
-    const end = heapEnd(this.#layout)
-    yield { offset: end, length: this.#device.size - end }
   }
 
   openFiles(): Promise<Files> {
+    return this.#openFiles()
+  }
+
+  #openFiles(): Promise<ExfatFiles> {
     return ExfatFiles.open(this.#device, this.#layout, this.#links, this.#upcase)
   }
 }

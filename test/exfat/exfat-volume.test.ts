@@ -9,11 +9,23 @@ import { FormatError } from '../../lib/errors.ts'
 import { ExfatVolume } from '../../lib/exfat/exfat-volume.ts'
 import { openVolume } from '../../lib/image/open-volume.ts'
 import { collect } from '../helpers/collect.ts'
+import { FaultyDevice } from '../helpers/faulty-device.ts'
 import { scratch } from '../helpers/folders.ts'
+import { pattern } from '../helpers/pattern.ts'
 import { describeWith, run } from '../helpers/tools.ts'
 import { writeUsedOnly } from '../helpers/used-only.ts'
 import { VastDevice } from '../helpers/vast-device.ts'
-import { clusterCount, clusterOffset, clusterSize, fatEntry, heapOffset, makeExfat, putChecksum } from './make-exfat.ts'
+import {
+  clusterCount,
+  clusterOffset,
+  clusterSize,
+  entrySet,
+  fatEntry,
+  heapOffset,
+  makeExfat,
+  putChain,
+  putChecksum,
+} from './make-exfat.ts'
 
 const MiB = 2 ** 20
 
@@ -65,11 +77,13 @@ test('the bitmap: runs and count equal a slow model', async () => {
       const used = Array.from({ length: clusterCount }, (_, i) => i).filter(i => (bitmap[i >> 3]! >> (i % 8)) % 2 === 1)
       const space = await (await ExfatVolume.open(disk)).usedSpace()
       expect(space.clusters!.used).toBe(used.length)
+      // The bitmap and the root directory are there whatever it says.
+      const [bitmapIndex, rootIndex] = [0, 2]
       const end = clusterOffset(clusterCount + 2)
       expect(await collect(space.ranges())).toEqual(
         normalizeRanges([
           { offset: 0, length: heapOffset },
-          ...used.map(i => ({ offset: clusterOffset(i + 2), length: clusterSize })),
+          ...[...used, bitmapIndex, rootIndex].map(i => ({ offset: clusterOffset(i + 2), length: clusterSize })),
           { offset: end, length: disk.size - end },
         ]),
       )
@@ -314,8 +328,11 @@ describe('a bitmap in several clusters', () => {
     const device = await fragmented(chain)
     const space = await (await ExfatVolume.open(device)).usedSpace()
     expect(space.clusters).toEqual({ size: 512, total: 100_000, used: 100 })
+    expect(space.findings).toMatchObject([{ code: 'EXFAT_OWNED_BUT_FREE', details: { clusters: 1 + 25 } }])
     const offsets = (await collect(space.ranges())).slice(1).map(({ offset }) => offset / 512 - 1024)
-    expect(offsets).toEqual(Array.from({ length: 99 }, (_, i) => (i + 1) * 1000))
+    const [root, ...runsOfBitmap] = [4, 500, 90_000, 7].map(cluster => cluster - 2)
+    const marked = Array.from({ length: 99 }, (_, i) => (i + 1) * 1000)
+    expect(offsets).toEqual([root, ...runsOfBitmap, ...marked].sort((a, b) => a! - b!))
   })
 
   test('that ends too soon', async () => {
@@ -336,5 +353,70 @@ describe('a bitmap in several clusters', () => {
       code: 'EXFAT_BITMAP_BAD',
       message: expect.stringContaining('runs in a circle'),
     })
+  })
+})
+
+describe('clusters that the bitmap lost', () => {
+  const files = [
+    { name: 'contiguous', cluster: 10, size: 3 * clusterSize, contiguous: true },
+    { name: 'chained', cluster: 20, size: 3 * clusterSize },
+    { name: 'folder', cluster: 30, size: clusterSize, attributes: 0x10 },
+  ]
+  const owned = [2, 4, 10, 11, 12, 20, 25, 21, 30, 40]
+
+  function made(used: readonly number[]): MemoryDevice {
+    const disk = makeExfat({ root: files.map(entrySet), used })
+    putChain(disk, [20, 25, 21])
+    putChain(disk, [30])
+    entrySet({ name: 'inside', cluster: 40, size: 100, contiguous: true }).copy(disk.content, clusterOffset(30))
+    for (const cluster of [10, 11, 12, 20, 25, 21, 40])
+      pattern(clusterSize, cluster).copy(disk.content, clusterOffset(cluster))
+    return disk
+  }
+
+  test.each([
+    ['one of a file without a chain', [11], '/contiguous'],
+    ['one of a chain', [25], '/chained'],
+    ['the whole folder', [30], '/folder'],
+    ['that of a file in the folder', [40], '/folder/inside'],
+    ['that of the root', [4], '/'],
+    ['that of the bitmap', [2], 'the allocation bitmap itself'],
+    ['all of them', owned, 'the allocation bitmap itself'],
+  ])('%s', async (_, lost, owner) => {
+    const disk = made(owned.filter(cluster => !lost.includes(cluster)))
+    const space = await (await ExfatVolume.open(disk)).usedSpace()
+    expect(space.findings).toEqual([
+      {
+        code: 'EXFAT_OWNED_BUT_FREE',
+        message: expect.stringContaining(`belong to ${owner}`),
+        details: { clusters: lost.length, owner },
+      },
+    ])
+    expect(space.clusters!.used).toBe(owned.length - lost.length)
+    const sound = await (await ExfatVolume.open(made(owned))).usedSpace()
+    expect(sound.findings).toEqual([])
+    expect(await collect(space.ranges())).toEqual(await collect(sound.ranges()))
+    expect(space.usedBytes).toBe(totalLength(await collect(space.ranges())))
+  })
+
+  test('of files that share more than there is: everything is taken, and that is said', async () => {
+    const all = { cluster: 2, size: clusterCount * clusterSize, contiguous: true }
+    const disk = makeExfat({ root: Array.from({ length: 9 }, (_, i) => entrySet({ name: `${i}`, ...all })) })
+    const space = await (await ExfatVolume.open(disk)).usedSpace()
+    expect(space.findings).toMatchObject([{ code: 'EXFAT_USED_UNKNOWN' }])
+    expect(await collect(space.ranges())).toEqual([{ offset: 0, length: disk.size }])
+    expect(space.usedBytes).toBe(disk.size)
+  })
+
+  test('in a directory that cannot be read: that is said', async () => {
+    const disk = made(owned)
+    const unreadable = [{ offset: clusterOffset(30), length: clusterSize }]
+    const space = await (await ExfatVolume.open(new FaultyDevice(disk, { unreadable }))).usedSpace()
+    expect(space.findings).toMatchObject([{ code: 'DIRECTORY_UNREADABLE' }, { code: 'DIRECTORY_UNREADABLE' }])
+  })
+
+  test('the search stops when it is told to', async () => {
+    const volume = await ExfatVolume.open(made(owned))
+    await expect(volume.usedSpace({ signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
   })
 })

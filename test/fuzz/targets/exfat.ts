@@ -11,6 +11,7 @@ import {
 } from '../../../lib/exfat/format.ts'
 import { clusterOffset, clusterSize, fatEntry, makeExfat, putChecksum } from '../../exfat/make-exfat.ts'
 import { pattern } from '../../helpers/pattern.ts'
+import { exerciseCopy } from '../exercise/copy.ts'
 import { exerciseVolume } from '../exercise/volume.ts'
 import { bytesPlace, structurePlace, tablePlace } from '../places.ts'
 import type { Place, Seed, Target } from '../target.ts'
@@ -50,6 +51,7 @@ export const exfat: Target = {
 
   async exercise(content, observer) {
     await exerciseVolume(new MemoryDevice(content, { readOnly: true }), observer)
+    await exerciseCopy(content, observer)
   },
 }
 
