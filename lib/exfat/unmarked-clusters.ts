@@ -38,11 +38,13 @@ export async function findUnmarked(
       for await (const { first, count } of bitmap.freeRuns(run)) {
         owner ??= path
         pieces.push({ offset: clusterOffset(layout, first), length: count * clusterSize })
-        if (pieces.length > MAX_PIECES) pieces = normalizeRanges(pieces)
+        if (pieces.length <= MAX_PIECES) continue
+        pieces = normalizeRanges(pieces)
+        // Else they would be sorted again and again.
+        if (pieces.length > MAX_PIECES / 2) return false
       }
-      if (walked > most || pieces.length > MAX_PIECES) return false
     }
-    return true
+    return walked <= most
   }
   let isKnown = await look('the allocation bitmap itself', bitmap.chain)
   for await (const { path, chain } of files.owners(signal)) {
