@@ -57,19 +57,27 @@ export type AsParent = (disk: BlockDevice, image: ChainImage) => Promise<BlockDe
 /** Opens the disk of a whole chain, whose files stay the chain's. `findings`: those of all images, the parents' with their paths. */
 export async function openChain(
   { images }: Chain,
-  asParent: AsParent = async disk => disk,
+  asParent?: AsParent,
 ): Promise<{ disk: BlockDevice; findings: readonly Finding[] }> {
-  let disk: BlockDevice | undefined
+  const [child, ...parents] = images
+  const { parent, findings } = await openParents(parents, asParent)
+  const disk = await child!.open(parent)
+  return { disk, findings: [...disk.findings, ...findings] }
+}
+
+/** Opens the disk of `images`, the base last, as their child is to be given it; undefined when there are none. */
+export async function openParents(
+  images: readonly OpenableImage[],
+  asParent: AsParent = async disk => disk,
+): Promise<{ parent: BlockDevice | undefined; findings: readonly Finding[] }> {
   let parent: BlockDevice | undefined
   const findings: Finding[] = []
   for (const image of images.toReversed()) {
-    const isChild = image === images[0]
     const device = await image.open(parent)
-    findings.unshift(...device.findings.map(finding => (isChild ? finding : ofParent(image, finding))))
-    disk = device
-    if (!isChild) parent = await asParent(device, image)
+    findings.unshift(...device.findings.map(finding => ofParent(image, finding)))
+    parent = await asParent(device, image)
   }
-  return { disk: disk!, findings }
+  return { parent, findings }
 }
 
 /** Closes the files of all images, also when one of them cannot be closed. */
