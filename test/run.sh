@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 tools='
   attr g++ make python3 xz-utils
-  7zip dosfstools exfat-fuse exfatprogs fdisk fuse3 gdisk libvhdi-utils mtools ntfs-3g partclone qemu-utils sleuthkit wimtools
+  7zip btrfs-progs dosfstools exfat-fuse exfatprogs fdisk fuse3 gdisk libvhdi-utils mtools ntfs-3g partclone qemu-utils sleuthkit wimtools xfsprogs
   grub-common grub-efi-amd64-bin grub-pc-bin ovmf qemu-system-x86 wine64
 '
 

@@ -50,6 +50,11 @@ export abstract class BlockDevice implements ByteSource, AsyncDisposable {
     }
   }
 
+  /** What `cloneFrom` does: nothing, but for files. */
+  protected async cloneBytes(_source: BlockDevice, _from: number, _offset: number, _length: number): Promise<boolean> {
+    return false
+  }
+
   /** What `trim` does: nothing, where the medium has no use for it. */
   protected async trimBytes(_offset: number, _length: number): Promise<void> {}
 
@@ -78,6 +83,16 @@ export abstract class BlockDevice implements ByteSource, AsyncDisposable {
   async trim(offset: number, length: number): Promise<void> {
     this.#checkWrite('trim', offset, length)
     if (length > 0) await this.trimBytes(offset, length)
+  }
+
+  /**
+   * Makes `length` bytes at `offset` those that `source` has at `from`, without copying: both lie in files of one file
+   * system, and share its blocks until one of them is written. Whether that could be done; a `RangeCopier` copies what could not.
+   */
+  async cloneFrom(source: BlockDevice, from: number, offset: number, length: number): Promise<boolean> {
+    source.#check('clone', from, length, source.size)
+    this.#checkWrite('clone', offset, length)
+    return length === 0 || this.cloneBytes(source, from, offset, length)
   }
 
   /** Where data may be, in order, not touching each other, cut to `within`; all else reads as zeros. */

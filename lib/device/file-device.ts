@@ -1,6 +1,7 @@
 /** A regular file or a raw device as a BlockDevice. */
 import { ReadOnlyError, StorageError, UnsupportedError } from '../errors.ts'
 import { BlockDevice } from './block-device.ts'
+import { tryCloneRange } from './c-library.ts'
 import type { LockKind } from './file-lock.ts'
 import { dataByHoleMap } from './hole-map.ts'
 import { blockDeviceExists, deviceNumber, type Geometry, linuxGeometry } from './linux-block-device.ts'
@@ -130,6 +131,27 @@ export class FileDevice extends BlockDevice {
       throw await this.#failure(error)
     }
     this.#size = Math.max(this.#size, offset + source.length)
+  }
+
+  /** Not what has holes: the target would have them too, and Windows attaches no image with holes. */
+  protected override async cloneBytes(
+    source: BlockDevice,
+    from: number,
+    offset: number,
+    length: number,
+  ): Promise<boolean> {
+    if (!(source instanceof FileDevice) || source.raw || this.raw) return false
+    const seek = await seekOf(source.#file.fd)
+    if (seek === undefined) return false
+    const [first] = dataByHoleMap(seek, { offset: from, length })
+    if (first?.length !== length) return false
+    const cloned = await tryCloneRange({
+      from: { fd: source.#file.fd, offset: from },
+      to: { fd: this.#file.fd, offset },
+      length,
+    })
+    if (cloned) this.#size = Math.max(this.#size, offset + length)
+    return cloned
   }
 
   protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {

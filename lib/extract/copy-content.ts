@@ -2,9 +2,9 @@
 import type { FileHandle } from 'node:fs/promises'
 import { mapInOrder } from '../copy/map-in-order.ts'
 import type { BlockDevice } from '../device/block-device.ts'
+import type { BufferPool } from '../device/buffer-pool.ts'
 import type { Range } from '../device/ranges.ts'
 import { withStorageErrors } from '../device/storage-error.ts'
-import type { BufferPool } from './buffer-pool.ts'
 
 export interface CopyOptions {
   readonly buffers: BufferPool

@@ -2,8 +2,8 @@
  * Other people's programs in tests: what a suite does where one is missing. Without it the suite is
  * skipped and says what to install; with `CI` in the environment it fails, so that no CI run is green by doing nothing.
  */
-import { execFileSync } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { describe, type TestContext, type TestFunction, type TestOptions, test } from 'vitest'
 import { corpusFolder, hasCorpus } from './folders.ts'
 import { pathOf } from './run.ts'
@@ -27,7 +27,9 @@ const PACKAGES = {
   mmd: 'mtools',
   'dump.exfat': 'exfatprogs',
   'fsck.exfat': 'exfatprogs',
+  'mkfs.btrfs': 'btrfs-progs',
   'mkfs.exfat': 'exfatprogs',
+  'mkfs.xfs': 'xfsprogs',
   'mount.exfat-fuse': 'exfat-fuse',
   mkswap: 'util-linux',
   'fsck.fat': 'dosfstools',
@@ -61,10 +63,15 @@ export const FILES = {
   'grub-pc': { path: '/usr/lib/grub/i386-pc/boot.img', package: 'grub-pc-bin' },
 } as const
 
-/** What a test can need besides programs and files: 'loop' is losetup, as root, on a system that has loop devices. */
+/**
+ * What a test can need besides programs and files: 'loop' is losetup, as root, on a system that has loop devices; 'btrfs'
+ * and 'xfs' are such a file system made in a file and mounted.
+ */
 const CONDITIONS = {
   root: () => (process.getuid?.() === 0 ? undefined : 'it has to run as root'),
   loop: () => CONDITIONS.root() ?? missingTool('losetup') ?? (loopWorks() ? undefined : 'losetup finds no loop device'),
+  btrfs: () => CONDITIONS.loop() ?? missingTool('mkfs.btrfs') ?? missingFileSystem('btrfs'),
+  xfs: () => CONDITIONS.loop() ?? missingTool('mkfs.xfs') ?? missingFileSystem('xfs'),
   fuse: () => (isUsable('/dev/fuse') ? undefined : '/dev/fuse cannot be opened (apt-get install fuse3)'),
   corpus: () => (hasCorpus ? undefined : `there is no ${corpusFolder}`),
 }
@@ -115,6 +122,13 @@ function missingTool(tool: Tool): string | undefined {
 function missingFile(name: keyof typeof FILES): string | undefined {
   const file = FILES[name]
   return existsSync(file.path) ? undefined : `${file.path} is missing (apt-get install ${file.package})`
+}
+
+/** Systems load what they can mount when it is first mounted, so it may have to be asked for. */
+function missingFileSystem(type: string): string | undefined {
+  const isKnown = () => new RegExp(`\\b${type}$`, 'm').test(readFileSync('/proc/filesystems', 'latin1'))
+  if (!isKnown()) spawnSync(pathOf('modprobe') ?? 'modprobe', [type])
+  return isKnown() ? undefined : `this kernel mounts no ${type}`
 }
 
 function isUsable(path: string): boolean {

@@ -6,10 +6,10 @@ export class BufferPool {
   readonly #free: Buffer[]
   readonly #waiting: ((buffer: Buffer) => void)[] = []
 
-  constructor(count: number, size: number) {
+  constructor(count: number, size: number, allocate: (size: number) => Buffer = Buffer.allocUnsafeSlow) {
     this.count = count
     this.size = size
-    this.#free = Array.from({ length: count }, () => Buffer.allocUnsafeSlow(size))
+    this.#free = Array.from({ length: count }, () => allocate(size))
   }
 
   /** What `use` gives, with a buffer that is its own meanwhile. */
