@@ -1,13 +1,30 @@
 /** What $Bitmap says of a window of clusters. spec-notes/ntfs.md, $Bitmap. */
 import { KiB, MiB } from '../binary/size.ts'
-import { StorageError } from '../errors.ts'
+import { DiskImageError, FormatError } from '../errors.ts'
 import type { AttributeReader } from './attribute-reader.ts'
 import type { ClusterBitmap } from './cluster-bitmap.ts'
 import { isDamage } from './damage.ts'
+import { AttributeType, SystemRecord } from './format.ts'
+import type { Mft } from './mft.ts'
+import { NtfsFile } from './ntfs-file.ts'
 
 const PIECE_SIZE = 4 * MiB
-/** What is given up at once where the medium does not give the whole piece. */
+/** What is given up at once where the whole piece cannot be had. */
 const RESCUE_SIZE = 4 * KiB
+
+/** The content of $Bitmap, or why there is none. */
+export type BitmapContent = AttributeReader | DiskImageError
+
+/** Opens $Bitmap. Throws StorageError (DEVICE_GONE). */
+export async function openBitmap(mft: Mft): Promise<BitmapContent> {
+  try {
+    const file = await NtfsFile.open(mft, { record: SystemRecord.bitmap, sequence: 0 })
+    return file.reader(AttributeType.data) ?? new FormatError('NTFS_NO_BITMAP', '$Bitmap has no content')
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return error
+  }
+}
 
 /** Told the number of clusters that count as used because $Bitmap does not tell, and why. */
 type OnUnknown = (clusters: number, why: string) => void
@@ -17,12 +34,18 @@ type OnUnknown = (clusters: number, why: string) => void
  * counts as used: what is copied in vain does no harm.
  */
 export async function readBitmap(
-  content: AttributeReader,
+  content: BitmapContent,
   used: ClusterBitmap,
   onUnknown: OnUnknown,
   signal?: AbortSignal,
 ): Promise<void> {
   const { bytes } = used
+  if (content instanceof DiskImageError) {
+    bytes.fill(0xff)
+    onUnknown(used.end - used.first, content.message)
+    used.trim()
+    return
+  }
   const start = used.first / 8
   const there = Math.max(0, Math.min(bytes.length, content.size - start))
   for (let at = 0; at < there; at += PIECE_SIZE) {
@@ -40,7 +63,7 @@ async function rescue(content: AttributeReader, offset: number, target: Buffer, 
   try {
     await content.read(offset, target)
   } catch (error) {
-    if (!(error instanceof StorageError && isDamage(error))) throw error
+    if (!isDamage(error)) throw error
     if (target.length <= RESCUE_SIZE) {
       target.fill(0xff)
       onUnknown(target.length * 8, error.message)

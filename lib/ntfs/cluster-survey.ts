@@ -1,8 +1,7 @@
 /** One look at every cluster: what $Bitmap says, what the records say, and where they differ. spec-notes/ntfs.md, Used space. */
 import { KiB } from '../binary/size.ts'
 import type { Finding } from '../finding.ts'
-import type { AttributeReader } from './attribute-reader.ts'
-import { readBitmap } from './bitmap-content.ts'
+import { type BitmapContent, readBitmap } from './bitmap-content.ts'
 import type { Candidate } from './candidate.ts'
 import { ClusterBitmap, WINDOW_CLUSTERS } from './cluster-bitmap.ts'
 import { describeRecord } from './directory-paths.ts'
@@ -31,14 +30,13 @@ export class ClusterSurvey {
   /** Clusters that a copy needs: those that $Bitmap or a record says are used, and $Boot. */
   neededCount = 0
   readonly #mft: Mft
-  readonly #bitmap: AttributeReader
+  readonly #bitmap: BitmapContent
   readonly #candidates: readonly Candidate[]
   readonly #runs: OwnedRuns
   readonly #tally = new FindingTally()
   readonly #shared: { from: number; to: number }[] = []
 
-  /** `bitmap`: the content of $Bitmap. */
-  constructor(mft: Mft, bitmap: AttributeReader, candidates: readonly Candidate[]) {
+  constructor(mft: Mft, bitmap: BitmapContent, candidates: readonly Candidate[]) {
     this.#mft = mft
     this.#bitmap = bitmap
     this.#candidates = candidates

@@ -1,6 +1,5 @@
 /** An NTFS volume. spec-notes/ntfs.md. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { FormatError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { FilesOptions } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
@@ -76,12 +75,9 @@ export class NtfsVolume implements Volume {
     return this.geometry.clusterSize
   }
 
-  /** Throws FormatError when $Bitmap is damaged, and the signal's reason when it is aborted. */
+  /** Throws the signal's reason when it is aborted. */
   async usedSpace(options: UsedSpaceOptions = {}): Promise<UsedSpace> {
-    const file = await NtfsFile.open(this.#mft, { record: SystemRecord.bitmap, sequence: 0 })
-    const bitmap = file.reader(AttributeType.data)
-    if (bitmap === undefined) throw new FormatError('NTFS_NO_BITMAP', '$Bitmap has no content')
-    return await surveyUsedSpace(this.#mft, this.#tree, bitmap, options)
+    return await surveyUsedSpace(this.#mft, this.#tree, options)
   }
 
   async openFiles(options: FilesOptions = {}): Promise<NtfsFiles> {

@@ -3,7 +3,7 @@ import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
 import type { LeftOut } from '../volume/left-out.ts'
 import type { Patch, UsedSpace, UsedSpaceOptions } from '../volume/volume.ts'
-import type { AttributeReader } from './attribute-reader.ts'
+import { openBitmap } from './bitmap-content.ts'
 import type { Candidate } from './candidate.ts'
 import { ClusterSurvey } from './cluster-survey.ts'
 import { copied, findCandidates, NOT_LEFT_OUT, settleShadowCopies } from './exclusions.ts'
@@ -12,18 +12,17 @@ import { FindingTally } from './finding-tally.ts'
 import type { Mft } from './mft.ts'
 
 /**
- * Surveys the volume whose $Bitmap has the content `bitmap`. Throws FormatError, and the signal's reason when it is
- * aborted. `tree` is undefined where names cannot be looked up; then nothing is left out.
+ * Surveys the volume of `mft`. What $Bitmap does not tell is used. Throws the signal's reason when it is aborted. `tree` is
+ * undefined where names cannot be looked up; then nothing is left out.
  */
 export async function surveyUsedSpace(
   mft: Mft,
   tree: FileTree | undefined,
-  bitmap: AttributeReader,
   options: UsedSpaceOptions,
 ): Promise<UsedSpace> {
   const findings: Finding[] = []
   const candidates = tree === undefined ? [] : await findCandidates(tree, options, findings)
-  const survey = new ClusterSurvey(mft, bitmap, candidates)
+  const survey = new ClusterSurvey(mft, await openBitmap(mft), candidates)
   findings.push(...(await survey.run(options.signal)))
   const patches = await settleShadowCopies(mft.volume, mft.geometry.clusterSize, candidates)
   findings.push(...(await objectionsOf(candidates)))

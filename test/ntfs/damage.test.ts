@@ -123,9 +123,13 @@ describeWith(volumeTools, 'a damaged volume', () => {
       await expect(openBytes(bytes)).rejects.toThrow(/NTFS file record 0 .* torn at byte 510, expected written whole/)
     })
 
-    test('of $Bitmap torn: an error', async () => {
-      const volume = await openBytes(damaged(bytes => (bytes[recordPlace(bytes, 6) + 510]! ^= 1)))
-      await expect(volume.usedSpace()).rejects.toThrow(/NTFS file record 6/)
+    test('of $Bitmap torn: all clusters are copied, and that is said', async () => {
+      const { space, ranges } = await survey(damaged(bytes => (bytes[recordPlace(bytes, 6) + 510]! ^= 1)))
+      const count = Math.floor((clean.length - 512) / CLUSTER)
+      expect(space.findings[0]).toMatchObject({ code: 'NTFS_BITMAP_UNKNOWN', details: { count } })
+      expect(space.findings[0]!.message).toMatch(/does not tell of .*: NTFS file record 6 /)
+      expect(space.clusters!.used).toBe(count)
+      expect(covers(ranges, whole.ranges)).toBe(true)
     })
 
     test('of $UpCase torn: nothing is left out, and that is said', async () => {
@@ -204,6 +208,17 @@ describeWith(volumeTools, 'a damaged volume', () => {
     const { space } = await survey(bytes)
     expect(space.findings[0]).toMatchObject({ code: 'NTFS_BITMAP_UNKNOWN', details: { count: 1024 } })
     expect(space.usedBytes).toBeGreaterThan(whole.space.usedBytes)
+  })
+
+  test('a $Bitmap whose last extents are lost counts what they told of as used', async () => {
+    const bytes = damaged(bytes => {
+      // The first extent is there, with the sizes, but has no clusters.
+      bytes.writeBigInt64LE(-1n, attributePlace(bytes, 6, 0x80) + 0x18)
+      bytes[runListPlace(bytes, 6)] = 0
+    })
+    const { space, ranges } = await survey(bytes)
+    expect(space.findings.map(({ code }) => code)).toContain('NTFS_BITMAP_UNKNOWN')
+    expect(covers(ranges, whole.ranges)).toBe(true)
   })
 
   test('$Bitmap after its initialized size is free, and what files own there is copied', async () => {
