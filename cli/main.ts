@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ default: CommandModule }
   check: () => import('./commands/check.ts'),
   cp: () => import('./commands/cp.ts'),
   create: () => import('./commands/create.ts'),
+  diff: () => import('./commands/diff.ts'),
   du: () => import('./commands/du.ts'),
   find: () => import('./commands/find.ts'),
   hash: () => import('./commands/hash.ts'),

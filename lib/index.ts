@@ -15,12 +15,16 @@ export {
 } from './copy/create-image.ts'
 /** What a disk or an image is and holds. */
 export { type DiskDescription, describeDisk } from './copy/describe-disk.ts'
+/** Where two disks differ. */
+export { type DiffOptions, type DiffReport, DiskDiff } from './copy/diff.ts'
 export type { Manifest } from './copy/manifest.ts'
 /** Whether an image still holds what was captured. */
 export { type VerifyOptions, verifyImage } from './copy/verify.ts'
 export type { VerifyReport } from './copy/verify-report.ts'
 /** Disks, parts of disks, files: one contract. */
 export { BlockDevice, type ByteSource, type ResizableDevice } from './device/block-device.ts'
+/** What a differencing image holds itself. */
+export type { HeldRange } from './device/extents.ts'
 export { FileDevice, type FileDeviceOptions } from './device/file-device.ts'
 export { MemoryDevice } from './device/memory-device.ts'
 export type { Range } from './device/ranges.ts'
@@ -86,6 +90,7 @@ export { demandVhdx } from './image/container.ts'
 export { type ImageChain, readChain } from './image/open-chain.ts'
 /** Disks, images and volumes by what they hold. */
 export { type OpenDiskOptions, type OpenedDisk, openDisk } from './image/open-disk.ts'
+export { type HeldImage, openHeldRanges } from './image/open-held-ranges.ts'
 export { type ImageFormat, type OpenedImage, type OpenImageOptions, openImageIn } from './image/open-image.ts'
 export { openVolume } from './image/open-volume.ts'
 export type { ParentOptions } from './image/parent-search.ts'

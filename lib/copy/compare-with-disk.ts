@@ -1,8 +1,9 @@
 /** An image beside the disk it was captured from. */
 import { roundUp } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
-import { normalizeRanges, type Range, totalLength } from '../device/ranges.ts'
+import { type Range, totalLength } from '../device/ranges.ts'
 import { OptionError } from '../errors.ts'
+import { differentRanges } from './different-ranges.ts'
 import { surveyDisk } from './disk-survey.ts'
 import { globMatcher } from './glob.ts'
 import type { Manifest } from './manifest.ts'
@@ -61,7 +62,7 @@ export async function compareWithDisk(
       const start = offset - window.offset
       actual.copy(expected, start, start, start + length)
     }
-    return { window, unreadable, differences: differentPages(window.offset, expected, actual) }
+    return { window, unreadable, differences: differentRanges(window.offset, expected, actual, PAGE) }
   })
   const tally = new VerifyTally()
   for await (const { window, unreadable, differences } of compared) {
@@ -98,14 +99,4 @@ async function* windowsOfBoth(
     yield window
   }
   for (; !other.done; other = await others.next()) yield { ...other.value, ranges: [] }
-}
-
-function differentPages(offset: number, expected: Buffer, actual: Buffer): Range[] {
-  if (expected.equals(actual)) return []
-  const pages: Range[] = []
-  for (let at = 0; at < actual.length; at += PAGE) {
-    const end = Math.min(at + PAGE, actual.length)
-    if (expected.compare(actual, at, end, at, end) !== 0) pages.push({ offset: offset + at, length: end - at })
-  }
-  return normalizeRanges(pages)
 }

@@ -63,8 +63,8 @@ export async function readUsedWindow(
   return bytes
 }
 
-/** The ranges in groups of those that lie close together. */
-function requestsOf(ranges: readonly Range[]): Range[][] {
+/** Ordered ranges in groups of those that lie close together: each is read at once. */
+export function requestsOf(ranges: readonly Range[]): Range[][] {
   const requests: Range[][] = []
   for (const range of ranges) {
     const last = requests.at(-1)?.at(-1)

@@ -16,6 +16,11 @@ export interface Extent extends Range {
   readonly place: number
 }
 
+/** A piece of the disk that an image of a chain holds itself: whatever its parents have there does not show. */
+export interface HeldRange extends Range {
+  readonly content: 'data' | 'zeros'
+}
+
 /** Extents in order, of which those that go on where the last one ends become one with it. */
 export class ExtentList {
   readonly list: Writable<Extent>[] = []

@@ -1,9 +1,12 @@
 /** One image of a chain: what it is, who its parent has to be, and how it is opened. */
 import type { BlockDevice } from '../device/block-device.ts'
+import type { HeldRange } from '../device/extents.ts'
 import type { Finding } from '../finding.ts'
 import { dateOf } from '../vhd/footer.ts'
+import { heldRanges as vhdHeldRanges } from '../vhd/held-ranges.ts'
 import { readVhdStructures } from '../vhd/structures.ts'
 import { VhdDevice } from '../vhd/vhd-device.ts'
+import { heldRanges as vhdxHeldRanges } from '../vhdx/held-ranges.ts'
 import { readVhdxIdentity } from '../vhdx/identity.ts'
 import type { ParentLocator } from '../vhdx/parent-locator.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
@@ -43,6 +46,8 @@ export interface ChainImage {
 export interface OpenableImage extends ChainImage {
   readonly file: ImageFile
   open(parent: BlockDevice | undefined): Promise<BlockDevice & { readonly findings: readonly Finding[] }>
+  /** What of the disk a differencing image holds itself, in order. Reads no content, and needs no parent. */
+  heldRanges(): AsyncIterable<HeldRange>
 }
 
 /** Reads what `file`, which holds a `format`, says of itself. Throws as opening it would. */
@@ -64,6 +69,7 @@ async function readVhd(file: ImageFile): Promise<OpenableImage> {
     parent: parent && { ids: [parent.uniqueId], paths: parent.paths, modified: parent.modified },
     file,
     open: parent => VhdDevice.open(file.device, { parent }),
+    heldRanges: () => vhdHeldRanges(file.device),
   }
 }
 
@@ -81,6 +87,7 @@ async function readVhdx(file: ImageFile): Promise<OpenableImage> {
     parent: parentLocator && linkOf(parentLocator),
     file,
     open: parent => VhdxDevice.open(file.device, { parent }),
+    heldRanges: () => vhdxHeldRanges(file.device),
   }
 }
 
