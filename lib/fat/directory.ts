@@ -126,9 +126,9 @@ function slotAt(
   }
 }
 
-/** Whether it is `.` or `..`. */
+/** Whether it is the directory itself, `.`, or the one above, `..`. Files of such a name are damaged, and are listed. */
 function isSelfOrParent(piece: Buffer, at: number): boolean {
-  if (piece[at] !== DOT) return false
+  if (piece[at] !== DOT || (piece[at + AT.attributes]! & ATTRIBUTE_FOLDER) === 0) return false
   for (let i = piece[at + 1] === DOT ? 2 : 1; i < NAME_LENGTH; i++) if (piece[at + i] !== SPACE) return false
   return true
 }

@@ -1,4 +1,5 @@
 /** A directory: a tree of file names, ordered by $UpCase. spec-notes/ntfs.md, Directory index. */
+import { REPLACEMENT, shownName } from '../volume/path.ts'
 import { decodeFileName, type FileName } from './file-name.ts'
 import { AttributeType, type FileReference, indexEntryHeader, standardInformation } from './format.ts'
 import { IndexTree, type OnDamage } from './index-tree.ts'
@@ -19,12 +20,14 @@ export interface DirectoryEntry {
 
 export class DirectoryIndex {
   readonly #tree: IndexTree<DirectoryEntry>
+  readonly #record: number
   readonly #upcase: UpcaseTable
   readonly #isCaseSensitive: boolean
 
   /** The index of the directory `directory`. Throws FormatError (NTFS_INDEX) when it has none or a bad one. */
   constructor(directory: NtfsFile, upcase: UpcaseTable) {
     this.#tree = new IndexTree(directory, '$I30', decodeEntry)
+    this.#record = directory.base.number
     this.#upcase = upcase
     this.#isCaseSensitive = isCaseSensitive(directory)
   }
@@ -38,7 +41,8 @@ export class DirectoryIndex {
   }
 
   /**
-   * The entry of `name`; in another case, unless there is one of exactly that case, or the directory tells them apart.
+   * The entry of `name`; in another case, unless there is one of exactly that case, or the directory tells them apart. What
+   * is shown by another name than its own, for that cannot be in a path, is found by the one that is shown.
    * Undefined when there is none.
    * Throws FormatError (NTFS_INDEX) when a node on the way is damaged.
    */
@@ -48,7 +52,15 @@ export class DirectoryIndex {
       if (entry.fileName.name === name) return entry
       if (!this.#isCaseSensitive) found ??= entry
     }
-    return found
+    return found ?? (name.includes(REPLACEMENT) ? await this.#findShown(name) : undefined)
+  }
+
+  async #findShown(name: string): Promise<DirectoryEntry | undefined> {
+    for await (const entry of this.entries()) {
+      const isItself = entry.reference.record === this.#record
+      if (!isItself && shownName(entry.fileName.name) === name) return entry
+    }
+    return undefined
   }
 }
 

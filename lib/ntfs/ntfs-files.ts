@@ -163,16 +163,27 @@ export class NtfsFiles implements Files {
       if (found !== undefined) return await this.#reader.read(found, place)
     } catch (error) {
       if (!isDamage(error)) throw error
-      const { upcase } = this.#tree
-      for await (const batch of this.scan(directory, { system: true })) {
-        const found = batch.find(entry => entry.folder === place.folder && upcase.compare(entry.name, name) === 0)
-        if (found !== undefined) return found
-      }
-      throw error
+      const found = await this.#findByScan(directory, name)
+      if (found === undefined) throw error
+      return found
     }
     const where = directory.kind === 'link' ? `, a link to ${directory.target}, which is not followed` : ''
     const message = `there is no '${name}' in ${directory.path}${where}`
     throw new NotFoundError('NO_SUCH_FILE', message, { name, directory: directory.path })
+  }
+
+  /** As in an index, a name in another case only where there is none of exactly that case. */
+  async #findByScan(directory: NtfsEntry, name: string): Promise<NtfsEntry | undefined> {
+    const { folder } = placeIn(directory)
+    let similar: NtfsEntry | undefined
+    for await (const batch of this.scan(directory, { system: true })) {
+      for (const entry of batch) {
+        if (entry.folder !== folder) continue
+        if (entry.name === name) return entry
+        if (this.#tree.upcase.compare(entry.name, name) === 0) similar ??= entry
+      }
+    }
+    return similar
   }
 
   /** What is in a directory, in its order. Throws what `list` throws. */

@@ -7,5 +7,14 @@ export const namesOf = (path: string) =>
 /** The path of what is called `name` in the directory at `directory`. */
 export const pathIn = (directory: string, name: string) => (directory === '/' ? `/${name}` : `${directory}/${name}`)
 
-/** `name` without what cannot be in a path here and is in no sound name: '/' and the character zero. Hot: once per entry. */
-export const shownName = (name: string) => (/[/\0]/.test(name) ? name.replace(/[/\0]/g, '\ufffd') : name)
+/** Stands in names for what cannot be in a path here. */
+export const REPLACEMENT = '\ufffd'
+
+/**
+ * `name` without what cannot be in a path here and is in no sound name: '/' and the character zero; nor is it the whole of '.',
+ * which paths pass over. Hot: once per entry.
+ */
+export function shownName(name: string): string {
+  if (name === '.') return REPLACEMENT
+  return /[/\0]/.test(name) ? name.replace(/[/\0]/g, REPLACEMENT) : name
+}

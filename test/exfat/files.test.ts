@@ -334,6 +334,9 @@ describe('entry sets', () => {
 
   test('names: unpaired surrogates stay, a slash does not', async () => {
     expect((await namesIn({ name: 'a\ud83d' }, { name: '../x\0' })).names).toEqual(['a\ud83d', '..\ufffdx\ufffd'])
+    const { names, files } = await namesIn({ name: '.' })
+    expect(names).toEqual(['\ufffd'])
+    expect((await files.stat('/\ufffd')).path).toBe('/\ufffd')
   })
 
   test('each byte of a set flipped: its checksum says so, or it is passed over with a finding', async () => {

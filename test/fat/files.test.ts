@@ -250,6 +250,16 @@ describe('names', () => {
     expect((await namesOf(...parts.slice(0, 2), ...parts, file)).found).toEqual(['a long name of three parts: a b c'])
   })
 
+  test('a file that is called as the directory itself is listed by another name, and found by it', async () => {
+    const made = makeFat(16)
+    writeRoot(made, entries({ short: '.          ' }), entries({ short: 'B          ', long: '.' }), file)
+    const files = await openFiles(made)
+    const [dot, , other] = await collect(files.list(await files.stat('/')))
+    expect([dot!.path, other!.path]).toEqual(['/\ufffd', '/FILE.TXT'])
+    expect(await files.stat('/\ufffd')).toEqual(dot)
+    expect((await files.stat('/.')).path).toBe('/')
+  })
+
   test('unpaired surrogates stay, a slash does not', async () => {
     const { found } = await namesOf(
       entries({ short: 'LONE~1     ', long: 'lone \ud83d' }),
@@ -261,8 +271,8 @@ describe('names', () => {
   test('labels, deleted entries, . and .. are no files, nor is what is behind the end', async () => {
     const { found } = await namesOf(
       entries({ short: 'LABEL      ', attributes: 0x08 }),
-      entries({ short: '.          ' }),
-      entries({ short: '..         ' }),
+      entries({ short: '.          ', attributes: DIRECTORY }),
+      entries({ short: '..         ', attributes: DIRECTORY }),
       entries({ short: '\xe5ELETED    ' }),
       file,
       Buffer.alloc(32),

@@ -36,6 +36,12 @@ describeWith(volumeTools, 'files of a damaged volume', () => {
     return filesOf(bytes)
   }
   const filesOf = async (bytes: Buffer) => (await openBytes(bytes)).openFiles()
+  /** In records and indexes, where its length and its namespace stand before a name. */
+  const rename = (bytes: Buffer, from: string, to: string) => {
+    const header = String.fromCharCode(from.length)
+    const [old, name] = [Buffer.from(header + from, 'utf16le'), Buffer.from(header + to, 'utf16le')]
+    for (let at = bytes.indexOf(old); at >= 0; at = bytes.indexOf(old, at)) name.copy(bytes, at)
+  }
   const tear = (bytes: Buffer, name: string) => (bytes[recordPlace(bytes, recordOf(bytes, name)) + 510]! ^= 0xff)
   const pathsOf = (entries: readonly NtfsEntry[]) => entries.map(({ path }) => path).sort()
   const codesOf = ({ findings }: { findings: readonly { code: string }[] }) => findings.map(({ code }) => code)
@@ -51,6 +57,39 @@ describeWith(volumeTools, 'files of a damaged volume', () => {
     await expect(files.open(torn)).rejects.toThrow(FormatError)
     expect(await files.details(torn)).toMatchObject({ names: [], attributes: [] })
     expect(codesOf(files)).toEqual(['NTFS_DAMAGED_ATTRIBUTE'])
+  })
+
+  test('names that cannot be in a path are shown by others, and found by these', async () => {
+    const bytes = await volumeBytes({}, async folder => {
+      for (const place of ['', 'folder']) {
+        mkdirSync(join(folder, place, 'below'), { recursive: true })
+        for (const name of ['ж', 'aшb', 'other']) writeFileSync(join(folder, place, name), name)
+      }
+    })
+    rename(bytes, 'ж', '.')
+    rename(bytes, 'aшb', 'a/b')
+    const files = await filesOf(bytes)
+    for (const path of ['/', '/folder']) {
+      const entries = await collect(files.list(await files.stat(path)))
+      expect(entries.map(({ name }) => name).sort()).toEqual(
+        ['a\ufffdb', 'below', 'other', '\ufffd', ...(path === '/' ? ['folder'] : [])].sort(),
+      )
+      for (const { path, record } of entries) expect(await files.stat(path)).toMatchObject({ path, record })
+      expect((await files.stat(`${path}/.`)).path).toBe(path)
+    }
+    expect(pathsOf(await scan(files))).toEqual(pathsOf(await walk(files, await files.stat('/'))))
+    await expect(files.stat('/c\ufffd')).rejects.toMatchObject({ code: 'NO_SUCH_FILE' })
+  })
+
+  test('a directory whose index is damaged: a name of exactly that case comes first', async () => {
+    const bytes = await volumeBytes({}, async folder => {
+      mkdirSync(join(folder, 'cases'))
+      for (const name of ['Name', 'name', 'NAME']) writeFileSync(join(folder, 'cases', name), name)
+    })
+    bytes.writeUInt32LE(0, attributePlace(bytes, recordOf(bytes, 'cases'), 0x90) + 0x20)
+    const files = await filesOf(bytes)
+    for (const name of ['Name', 'name', 'NAME']) expect((await files.stat(`/cases/${name}`)).name).toBe(name)
+    expect((await files.stat('/cases/nAME')).name.toLowerCase()).toBe('name')
   })
 
   test('the torn record of a directory: what is in it is still found, listed and opened', async () => {
