@@ -61,6 +61,7 @@ export default defineCommand({
       .option('system', { type: 'boolean', default: false, describe: "With the file system's own files, such as $MFT" })
       .options(volumeOptions)
       .options(outputOptions)
+      .epilogue(KEPT_HELP)
       .example('$0 cp sda.vhdx /Users/anna/thesis.docx .', 'A file')
       .example('$0 cp -r sda.vhdx /Users/anna anna', 'A folder')
       .example('$0 cp -r sda.vhdx /Users --tar - | zstd > users.tar.zst', 'A folder, as an archive')
@@ -98,9 +99,15 @@ export default defineCommand({
     await output.result({ type: 'summary', ...report, warnings: files.findings }, () =>
       reportText(report, streams ? 'The archive' : target.path),
     )
+    if (process.platform === 'win32' && target.archive === undefined) output.note(NOT_KEPT_ON_WINDOWS)
     return report.errors > 0 || files.findings.length > 0 ? ExitCode.problems : ExitCode.done
   },
 })
+
+/** Node has no way to set the others: on Windows neither, where files have them. */
+const KEPT_HELP =
+  'Copies keep their contents, the times of modification and access, read-only, links and, where the target has them, named streams; not the time of creation, hidden and system, compression, encryption, owners and permissions. stat shows these.'
+const NOT_KEPT_ON_WINDOWS = 'the times of creation and the attributes hidden and system were not kept'
 
 interface Target {
   readonly sources: readonly string[]
