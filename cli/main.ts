@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ default: CommandModule }
   cat: () => import('./commands/cat.ts'),
   chain: () => import('./commands/chain.ts'),
   check: () => import('./commands/check.ts'),
+  convert: () => import('./commands/convert.ts'),
   cp: () => import('./commands/cp.ts'),
   create: () => import('./commands/create.ts'),
   diff: () => import('./commands/diff.ts'),

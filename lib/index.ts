@@ -5,6 +5,9 @@ export { formatSize, parseSize } from './binary/size.ts'
 /** A disk becomes an image. */
 export { type CaptureSummary, captureDisk } from './copy/capture.ts'
 export { type CaptureOptions, type CapturePlan, planCapture } from './copy/capture-plan.ts'
+/** A disk in one form becomes the same disk in another. */
+export { type ConvertSummary, convertDisk } from './copy/convert.ts'
+export { type ConvertedImage, type ConvertOptions, type ConvertPlan, planConversion } from './copy/convert-plan.ts'
 /** A new empty image, or a child of another one. */
 export {
   type CreateChildOptions,

@@ -3,7 +3,6 @@ import { MiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, intersect, normalizeRanges, type Range, subtractRanges } from '../device/ranges.ts'
 import { StorageError } from '../errors.ts'
-import type { VhdxBuilder } from '../vhdx/builder.ts'
 import type { VhdxStreamBuilder } from '../vhdx/stream-builder.ts'
 import { isZero } from './content-hash.ts'
 
@@ -16,6 +15,14 @@ export interface BlockWriter {
   write(offset: number, bytes: Buffer): Promise<{ done: Promise<unknown> }>
   /** Every window has come: completes the last block. */
   finish(): Promise<void>
+}
+
+/** An image that is written, such as a VhdxBuilder: what gives blocks their places in the file. */
+export interface BlockPlacer {
+  /** Bytes. */
+  readonly blockSize: number
+  /** Gives `block` the next place, and returns its byte offset. Blocks come in ascending order. */
+  place(block: number): Promise<number>
 }
 
 /** Bytes `start` to `end` of a window, and where they go. */
@@ -37,7 +44,7 @@ const ZEROS = Buffer.alloc(MiB)
 /** Places a block in the file when the first of it that is not zero comes, and writes every byte of the block. */
 export class FileBlockWriter implements BlockWriter {
   readonly #file: BlockDevice
-  readonly #builder: VhdxBuilder
+  readonly #builder: BlockPlacer
   #block = -1
   /** Where the current block's payload lies in the file; undefined while nothing but zeros has come. */
   #place: number | undefined
@@ -45,7 +52,7 @@ export class FileBlockWriter implements BlockWriter {
   #written: Range[] = []
   blocks = 0
 
-  constructor(file: BlockDevice, builder: VhdxBuilder) {
+  constructor(file: BlockDevice, builder: BlockPlacer) {
     this.#file = file
     this.#builder = builder
   }

@@ -14,6 +14,7 @@ import type { Volume } from '../volume/volume.ts'
 import { type CopyPlan, type DiskSurvey, planCopy, surveyDisk } from './disk-survey.ts'
 import { globMatcher } from './glob.ts'
 import { type ManifestPartition, manifestPartition } from './manifest.ts'
+import { physicalSectorSizeOf, sectorSizeOf } from './sector-size.ts'
 
 /** What to capture, where to, and how. Sizes are bytes. */
 export interface CaptureOptions {
@@ -123,7 +124,8 @@ export async function prepareCapture(source: OpenedDisk, options: CaptureOptions
     copyDamagedWhole: force,
   })
   refuseHazards(survey.hazards, force)
-  const image = planImage(imageOptions(source, sectorSizeOf(survey, source), options))
+  const sectorSize = sectorSizeOf(survey.table, survey.volumes[0]?.volume, source.disk)
+  const image = planImage(imageOptions(source, sectorSize, options))
   const plan = await planCopy(survey, image, signal)
   const findings = [...source.findings, ...survey.findings, ...image.findings, ...unmatchedExclusion(survey, exclude)]
   return { survey, plan, image, hazards: [...mounted, ...survey.hazards], findings }
@@ -139,19 +141,11 @@ function refuseHazards(hazards: readonly Finding[], force: boolean): void {
   )
 }
 
-/** A raw file does not say what sectors its disk had, but the table or the volume in it counts in them. */
-function sectorSizeOf({ table, volumes }: DiskSurvey, { disk }: OpenedDisk): number {
-  const sectorSize = table.type === 'none' ? (volumes[0]?.volume.sectorSize ?? disk.sectorSize) : table.sectorSize
-  return sectorSize === 4096 ? 4096 : 512
-}
-
-function imageOptions({ disk, file, format }: OpenedDisk, logicalSectorSize: number, options: CaptureOptions) {
-  // Of a raw file nothing is known: then 512 bytes emulated over 4096, as Windows gives to a new disk.
-  const isKnown = file.raw || format === 'vhdx'
+function imageOptions(source: OpenedDisk, logicalSectorSize: number, options: CaptureOptions) {
   return {
-    virtualSize: roundUp(disk.size, logicalSectorSize),
+    virtualSize: roundUp(source.disk.size, logicalSectorSize),
     logicalSectorSize,
-    physicalSectorSize: logicalSectorSize === 512 && isKnown && disk.physicalSectorSize === 512 ? 512 : 4096,
+    physicalSectorSize: physicalSectorSizeOf(source, logicalSectorSize),
     creator: `${options.tool.name} ${options.tool.version}`,
     ...(options.blockSize !== undefined && { blockSize: options.blockSize }),
   }

@@ -1,14 +1,13 @@
 /** A disk becomes an image: prepared, copied, checked, and only then given its name. */
-import { StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { OpenedDisk } from '../image/open-disk.ts'
 import { freeSpace } from '../platform/free-space.ts'
 import { hostFileSystem } from '../platform/host-file-system.ts'
 import { imageSize, VhdxBuilder } from '../vhdx/builder.ts'
-import { checkVhdx } from '../vhdx/check.ts'
 import { type ByteSink, VhdxStreamBuilder } from '../vhdx/stream-builder.ts'
 import { type BlockWriter, FileBlockWriter, StreamBlockWriter } from './block-writer.ts'
 import { type CaptureOptions, openSource, type PreparedCapture, prepareCapture, tightTarget } from './capture-plan.ts'
+import { checkWrittenVhdx } from './check-written.ts'
 import { ContentHasher, chooseGrain } from './content-hash.ts'
 import { copyWindows } from './copy-windows.ts'
 import type { DiskSurvey } from './disk-survey.ts'
@@ -86,7 +85,7 @@ async function captureToFile(job: CaptureJob, target: string): Promise<Copied> {
   const { manifest, reader } = await copy(job, writer)
   options.onProgress?.({ phase: 'flushing', done: 0, total: 0 })
   await builder.finish([{ itemId: MANIFEST_ITEM, data: manifest }])
-  const warnings = await checkWritten(output)
+  const warnings = await checkWrittenVhdx(output.device)
   options.signal?.throwIfAborted()
   await output.complete()
   for (const finding of warnings) find(finding)
@@ -142,16 +141,4 @@ async function copy({ source, prepared, options, started }: CaptureJob, writer: 
     hashes: await hasher.finish(),
   })
   return { manifest, reader }
-}
-
-/** The image as a reader finds it, before it gets its name. */
-async function checkWritten({ device, path }: OutputFile): Promise<Finding[]> {
-  const { problems } = await checkVhdx(device, { allocatedBytes: await device.allocatedBytes() })
-  const error = problems.find(problem => problem.severity === 'error')
-  if (error !== undefined) {
-    throw new StorageError('BAD_IMAGE_WRITTEN', `${path} did not come out right: ${error.message}. It was deleted`, {
-      error,
-    })
-  }
-  return problems.map(({ code, message }) => ({ code, message }))
 }

@@ -19,7 +19,8 @@ export interface CopyJob {
   readonly size: number
   readonly patches: readonly Patch[]
   readonly writer: BlockWriter
-  readonly hasher: ContentHasher
+  /** What counts the content in as it passes, where it is to be hashed. */
+  readonly hasher?: ContentHasher | undefined
   /** Called as windows are done, with the bytes of ranges in them. */
   readonly onProgress?: ((bytes: number) => void) | undefined
   /** Stops before the next window: the promise rejects with the signal's reason when all requests have settled. */
@@ -72,7 +73,8 @@ function storeInTurn(job: CopyJob, window: UsedWindow, read: Promise<Buffer>, tu
   return { begun, done: Promise.allSettled([read, done]).then(() => done) }
 }
 
-async function hashUnits(hasher: ContentHasher, offset: number, bytes: Buffer): Promise<void> {
+async function hashUnits(hasher: ContentHasher | undefined, offset: number, bytes: Buffer): Promise<void> {
+  if (hasher === undefined) return
   const hashed: Promise<void>[] = []
   for (let at = 0; at < bytes.length; at += UNIT) {
     const unit = bytes.subarray(at, at + UNIT)

@@ -5,14 +5,6 @@ import { OptionError } from '../errors.ts'
 import { BLOCK_SIZES, MAX_VIRTUAL_SIZE, SECTOR_SIZE } from './format.ts'
 import { blockCountOf, imageSize } from './layout.ts'
 
-/** What made a file, for people only. */
-export interface VhdCreator {
-  /** Four characters of ASCII. */
-  readonly application: string
-  readonly major: number
-  readonly minor: number
-}
-
 export interface VhdOptions {
   /** Bytes the disk in the image has: a multiple of 512, at most 2040 GiB. */
   readonly virtualSize: number
@@ -22,8 +14,6 @@ export interface VhdOptions {
   readonly blockSize?: number
   /** What children know the image by, a lower-case GUID, its bytes in order. Default: a random one. */
   readonly uniqueId?: string
-  /** Default: `vhdx 1.0`. */
-  readonly creator?: VhdCreator
 }
 
 /** Options that can be written, and all that follows from them. */
@@ -35,30 +25,22 @@ export interface VhdPlan {
   /** 0 for a fixed image. */
   readonly blockCount: number
   readonly uniqueId: string
-  readonly creator: VhdCreator
 }
-
-const OURS: VhdCreator = { application: 'vhdx', major: 1, minor: 0 }
 
 /** Places are u32 numbers of sectors, of which the last means none. */
 const MAX_FILE_SIZE = 2 * TiB - SECTOR_SIZE
 
-/** Checks `options` and fills in what they leave open. Throws OptionError: BAD_VIRTUAL_SIZE, BAD_BLOCK_SIZE, BAD_DISK_ID, BAD_CREATOR. */
+/** Checks `options` and fills in what they leave open. Throws OptionError: BAD_VIRTUAL_SIZE, BAD_BLOCK_SIZE, BAD_DISK_ID. */
 export function planVhd(options: VhdOptions): VhdPlan {
-  const { virtualSize, fixed = false, uniqueId = crypto.randomUUID(), creator = OURS } = options
+  const { virtualSize, fixed = false, uniqueId = crypto.randomUUID() } = options
   checkVirtualSize(virtualSize)
   const blockSize = fixed ? undefined : checkedBlockSize(options.blockSize ?? BLOCK_SIZES[0]!, virtualSize)
   if (fixed && options.blockSize !== undefined) throw badBlockSize(options.blockSize, 'a fixed one has no blocks')
   if (!isGuid(uniqueId)) {
     throw new OptionError('BAD_DISK_ID', `'${uniqueId}' is not a GUID such as ${crypto.randomUUID()}`, { uniqueId })
   }
-  if (!/^[ -~]{4}$/.test(creator.application)) {
-    throw new OptionError('BAD_CREATOR', `the creator '${creator.application}' has not 4 characters of ASCII`, {
-      creator,
-    })
-  }
   const blockCount = blockSize === undefined ? 0 : blockCountOf(virtualSize, blockSize)
-  return { virtualSize, fixed, blockSize, blockCount, uniqueId, creator }
+  return { virtualSize, fixed, blockSize, blockCount, uniqueId }
 }
 
 function checkVirtualSize(virtualSize: number): void {

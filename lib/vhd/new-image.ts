@@ -17,14 +17,14 @@ import type { VhdPlan } from './image-plan.ts'
 import { TABLE_OFFSET } from './layout.ts'
 
 /** The footer, and the copy of it that a dynamic image begins with. */
-export function newFooter({ virtualSize, fixed, uniqueId, creator }: VhdPlan, created: Date): Buffer {
+export function newFooter({ virtualSize, fixed, uniqueId }: VhdPlan, created: Date): Buffer {
   return sealed(footer, {
     features: RESERVED_FEATURE,
     version: VERSION,
     dataOffset: fixed ? NOWHERE : BigInt(footer.size),
     timestamp: Math.floor((created.getTime() - EPOCH) / 1000),
-    creatorApplication: Buffer.from(creator.application, 'latin1'),
-    creatorVersion: creator.major * 0x1_0000 + creator.minor,
+    creatorApplication: Buffer.from('vhdx'),
+    creatorVersion: 0x1_0000,
     creatorHostOs: Buffer.from('Wi2k'),
     originalSize: BigInt(virtualSize),
     currentSize: virtualSize,

@@ -128,7 +128,7 @@ export class VhdxBuilder {
     )
     for (const { position, bytes } of tables) await this.#file.write(position, bytes)
     await this.#file.flush()
-    for (const { position, bytes } of newHeaders()) await this.#file.write(position, bytes)
+    for (const { position, bytes } of newHeaders(this.plan.dataWriteGuid)) await this.#file.write(position, bytes)
     await this.#file.flush()
   }
 }

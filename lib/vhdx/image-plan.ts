@@ -26,6 +26,8 @@ export interface VhdxOptions {
   readonly physicalSectorSize?: number
   /** The identity SCSI page 83 reports, a lower-case GUID. Default: a random one. */
   readonly virtualDiskId?: string
+  /** What children know the image by, a lower-case GUID that stands for the content of its disk. Default: a random one. */
+  readonly dataWriteGuid?: string | undefined
   /** A fixed image: every block has its place from the start. */
   readonly fixed?: boolean
   /** Makes a differencing image, with the same disk as its parent: `childOptions` gives the other options. */
@@ -38,6 +40,7 @@ export interface VhdxOptions {
 export interface ImagePlan extends Geometry {
   readonly fixed: boolean
   readonly virtualDiskId: string
+  readonly dataWriteGuid: string | undefined
   readonly creator: string
   readonly parent: NewParent | undefined
   /** What Windows may not like although the format allows it. */
@@ -55,7 +58,7 @@ const WINDOWS_MIN_SIZE = 3 * MiB
 export function planImage(options: VhdxOptions): ImagePlan {
   const { virtualSize, logicalSectorSize = 512, physicalSectorSize = 4096, creator = 'vhdx' } = options
   const { blockSize = automaticBlockSize(virtualSize), virtualDiskId = crypto.randomUUID(), fixed = false } = options
-  const { parent } = options
+  const { parent, dataWriteGuid } = options
   checkSectorSizes(logicalSectorSize, physicalSectorSize)
   checkVirtualSize(virtualSize, logicalSectorSize)
   if (!isPowerOfTwo(blockSize) || blockSize < MIN_BLOCK_SIZE || blockSize > MAX_BLOCK_SIZE) {
@@ -65,17 +68,24 @@ export function planImage(options: VhdxOptions): ImagePlan {
       { blockSize },
     )
   }
-  if (!isGuid(virtualDiskId)) {
-    throw new OptionError('BAD_DISK_ID', `'${virtualDiskId}' is not a GUID such as ${crypto.randomUUID()}`, {
-      virtualDiskId,
-    })
+  const badId = [virtualDiskId, dataWriteGuid].find(id => id !== undefined && !isGuid(id))
+  if (badId !== undefined) {
+    throw new OptionError('BAD_DISK_ID', `'${badId}' is not a GUID such as ${crypto.randomUUID()}`, { id: badId })
   }
   if (creator.length > 255) {
     throw new OptionError('BAD_CREATOR', `the creator has ${creator.length} characters, 255 are the most`, { creator })
   }
   const hasParent = parent !== undefined
   const geometry = geometryOf({ virtualSize, blockSize, logicalSectorSize, physicalSectorSize, hasParent })
-  const plan = { ...geometry, fixed, virtualDiskId, creator, parent, findings: sizeFindings(virtualSize) }
+  const plan = {
+    ...geometry,
+    fixed,
+    virtualDiskId,
+    dataWriteGuid,
+    creator,
+    parent,
+    findings: sizeFindings(virtualSize),
+  }
   if (hasParent) checkChild(plan, parent.image)
   return plan
 }

@@ -51,6 +51,8 @@ export interface UserMetadata {
   /** A lower-case GUID. */
   readonly itemId: string
   readonly data: Buffer
+  /** Whether it belongs to the disk, so that children of the image are given it too. */
+  readonly isVirtualDisk?: boolean
 }
 
 /** Bytes of the five items every image has. */
@@ -72,8 +74,10 @@ export function newFileIdentifier(creator: string): Buffer {
  * The two headers with their positions: sequence numbers 1 and 2, else alike, as Windows leaves a cleanly detached
  * image. The log is clean.
  */
-export function newHeaders(): readonly { position: number; bytes: Buffer }[] {
-  const [fileWriteGuid, dataWriteGuid] = [crypto.randomUUID(), crypto.randomUUID()]
+export function newHeaders(
+  dataWriteGuid: string = crypto.randomUUID(),
+): readonly { position: number; bytes: Buffer }[] {
+  const fileWriteGuid = crypto.randomUUID()
   return HEADER_POSITIONS.map((position, slot) => {
     const bytes = headerBytes({
       sequenceNumber: BigInt(slot + 1),
@@ -112,7 +116,8 @@ export function newRegionTables(bat: Range, metadata: Range): readonly { positio
 export function newMetadataRegion(plan: ImagePlan, userMetadata: readonly UserMetadata[] = []): Buffer {
   const given = [...systemItems(plan), ...(plan.parent?.image.diskItems ?? [])]
   checkUserMetadata(userMetadata, given)
-  const items = [...given, ...userMetadata.map(item => ({ ...item, flags: IS_USER }))]
+  const flagsOf = ({ isVirtualDisk }: UserMetadata) => IS_USER + (isVirtualDisk ? IS_VIRTUAL_DISK : 0)
+  const items = [...given, ...userMetadata.map(item => ({ ...item, flags: flagsOf(item) }))]
   const region = Buffer.alloc(METADATA_REGION_LENGTH)
   metadataTableHeader.encode({ entryCount: items.length }, region)
   let offset = METADATA_TABLE_SIZE

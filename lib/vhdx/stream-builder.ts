@@ -85,7 +85,7 @@ export class VhdxStreamBuilder {
       { offset: BAT_OFFSET, length: batLength },
       { offset: this.fileSize - METADATA_REGION_LENGTH, length: METADATA_REGION_LENGTH },
     )
-    for (const { position, bytes } of [...newHeaders(), ...tables]) bytes.copy(section, position)
+    for (const { position, bytes } of [...newHeaders(this.plan.dataWriteGuid), ...tables]) bytes.copy(section, position)
     return section
   }
 
