@@ -133,7 +133,8 @@ function checkSectorSizes(logicalSectorSize: number, physicalSectorSize: number)
   )
 }
 
-function checkVirtualSize(virtualSize: number, logicalSectorSize: number): void {
+/** Throws OptionError (BAD_VIRTUAL_SIZE) for a size that no disk can have. */
+export function checkVirtualSize(virtualSize: number, logicalSectorSize: number): void {
   const wrong = (why: string) =>
     new OptionError('BAD_VIRTUAL_SIZE', `a disk of ${virtualSize} bytes cannot be written: ${why}`, { virtualSize })
   if (!Number.isSafeInteger(virtualSize) || virtualSize <= 0) throw wrong('its size must be a whole number above 0')
