@@ -75,14 +75,22 @@ function writeTwoDigits(target: Uint8Array, at: number, value: number): void {
   target[at + 1] = DIGIT_0 + value - ten * 10
 }
 
+/** The three digits of each number below 1000. */
+const THREE_DIGITS = Buffer.from(Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, '0')).join(''), 'latin1')
+
 /** `3971234Z` */
 function writeTicks(target: Uint8Array, at: number, value: number): void {
-  let left = value
-  for (let i = at + 6; i >= at; i--) {
-    const tenth = Math.floor(left / 10)
-    target[i] = DIGIT_0 + left - tenth * 10
-    left = tenth
-  }
+  const thousands = (value / 1000) | 0
+  const million = (thousands / 1000) | 0
+  const middle = 3 * (thousands - million * 1000)
+  const last = 3 * (value - thousands * 1000)
+  target[at] = DIGIT_0 + million
+  target[at + 1] = THREE_DIGITS[middle]!
+  target[at + 2] = THREE_DIGITS[middle + 1]!
+  target[at + 3] = THREE_DIGITS[middle + 2]!
+  target[at + 4] = THREE_DIGITS[last]!
+  target[at + 5] = THREE_DIGITS[last + 1]!
+  target[at + 6] = THREE_DIGITS[last + 2]!
   target[at + 7] = Z
 }
 
@@ -92,10 +100,11 @@ function writeTicks(target: Uint8Array, at: number, value: number): void {
  */
 export class FileTimeSlot {
   readonly #target: Uint8Array
-  #low = -1
+  /** Where the second of the time before began, in halves. The lower one may be below 0. */
   #high = -1
+  #low = 0
+  #ticks = -1
   #day = -1
-  #second = -1
 
   /** Writes the first `FILE_TIME_LENGTH` bytes of `target`. */
   constructor(target: Uint8Array) {
@@ -105,21 +114,23 @@ export class FileTimeSlot {
   /** Whether `time` fits, as all do before the year 10000; otherwise nothing is written. */
   set(time: FileTime): boolean {
     whole[0] = time
-    const low = halves[0]!
     const high = halves[1]!
-    if (low === this.#low && high === this.#high) return true
-    if (high >= LAST_HIGH) return false
-    this.#low = low
-    this.#high = high
-    divide()
-    if (seconds !== this.#second) {
-      this.#second = seconds
+    // Exact where it matters, which is below a second.
+    const since = (high - this.#high) * 2 ** 32 + (halves[0]! - this.#low)
+    if (since === this.#ticks) return true
+    if (since >= 0 && since < TICKS_PER_SECOND) this.#ticks = since
+    else {
+      if (high >= LAST_HIGH) return false
+      divide()
+      this.#ticks = ticks
+      this.#high = high
+      this.#low = halves[0]! - ticks
       const day = Math.floor(seconds / SECONDS_PER_DAY)
       if (day !== this.#day) this.#target.set(dateOf(day), 0)
       this.#day = day
       writeClock(this.#target, DATE_LENGTH, seconds - day * SECONDS_PER_DAY)
     }
-    writeTicks(this.#target, DATE_LENGTH + 9, ticks)
+    writeTicks(this.#target, DATE_LENGTH + 9, this.#ticks)
     return true
   }
 }

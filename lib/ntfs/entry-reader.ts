@@ -69,11 +69,11 @@ export class EntryReader {
     try {
       const opened = await this.open(reference)
       this.summarize(opened)
-      return put(this.make(isShortName(fileName) ? this.#longName(entry) : fileName.name, opened), place)
+      return put(this.make(isShortName(fileName) ? this.#longName(entry) : shownName(fileName.name), opened), place)
     } catch (error) {
       if (!isDamage(error) || error.code === 'NTFS_STALE_REFERENCE') throw error
       this.summary.beginFromName(reference, key, position)
-      return put(this.make(fileName.name, { error }), place)
+      return put(this.make(shownName(fileName.name), { error }), place)
     }
   }
 
@@ -102,7 +102,7 @@ export class EntryReader {
         for (const index of indexes) {
           const { reference, fileName } = entries[index]!
           if (reference.sequence === 0 || reference.sequence === summary.sequence) {
-            found[index] = put(this.make(fileName.name), place)
+            found[index] = put(this.make(shownName(fileName.name)), place)
           }
         }
       }
@@ -118,11 +118,11 @@ export class EntryReader {
     return this.summary.isPartial || this.summary.problem !== undefined
   }
 
-  /** An entry of the file summarized last, by one of its names. Where it is, is for the caller to add. */
+  /** An entry of the file summarized last, by one of its names, as it is shown. Where it is, is for the caller to add. */
   make(name: string, opened?: Partial<OpenedFile>): NtfsEntry {
     const { summary, mft, leftOut } = this
     const entry = new NtfsEntry(
-      shownName(name),
+      name,
       summary,
       natureOf(summary, leftOut.get(summary.number), opened?.reparsePoint, mft),
     )
@@ -154,7 +154,7 @@ export class EntryReader {
   #longName({ fileName }: DirectoryEntry): string {
     const { nameCount, names, parents } = this.summary
     const index = parents.indexOf(fileName.parent.record)
-    return index < 0 || index >= nameCount ? fileName.name : names[index]!
+    return index < 0 || index >= nameCount ? shownName(fileName.name) : names[index]!
   }
 }
 

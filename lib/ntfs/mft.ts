@@ -12,7 +12,7 @@ import { mirrorPosition, openMftContent, readRecordAt, reportMirrorUsed } from '
 import { type MftPiece, markUnreadable } from './record-scan.ts'
 
 /** Bytes of $MFT that a scan reads at once, and holds twice. */
-const PIECE_SIZE = 2 * MiB
+const PIECE_SIZE = 512 * KiB
 /** Bytes between records that are read with them, bytes that are read at once for it, and how often at the same time. */
 const MAX_GAP = 32 * KiB
 const MAX_SPAN = 256 * KiB
