@@ -4,7 +4,9 @@ import {
   DiskImageError,
   type Entry,
   type Files,
+  FormatError,
   hashContents,
+  NotFoundError,
   UnsupportedError,
 } from '../lib/index.ts'
 import { type Listed, writeEntry } from './entry-json.ts'
@@ -54,6 +56,26 @@ export class Listing {
     this.#isDamaged = true
     if (this.#output.json) this.#output.remark({ code, message: `${path}: ${message}` })
     else this.#output.complain(`${printableName(path)}: ${message} [${code}]`)
+  }
+
+  /**
+   * What `find` gives for each of `paths`. What is wrong with one of several is said, and the others go on; where nothing
+   * is found, or but one was asked for, the first error is thrown.
+   */
+  async each<T>(paths: readonly string[], find: (path: string) => Promise<T>): Promise<T[]> {
+    const found: T[] = []
+    const problems: [path: string, error: DiskImageError][] = []
+    for (const path of paths) {
+      try {
+        found.push(await find(path))
+      } catch (error) {
+        if (!(error instanceof NotFoundError || error instanceof FormatError)) throw error
+        problems.push([path, error])
+      }
+    }
+    if (found.length === 0 && problems.length > 0) throw problems[0]![1]
+    for (const [path, error] of problems) this.problem(path, error)
+    return found
   }
 
   /** What is in `directory`, by name; nothing where damage hides it, which is said. */

@@ -41,9 +41,8 @@ export default defineCommand({
     const output = new Output(args)
     await using opened = await openFilesOf(args, output)
     const { files } = opened
-    const starts: StreamPath[] = []
-    for (const path of args.paths) starts.push(await startAt(files, path, args.recursive))
     const listing = new Listing(output, files)
+    const starts = await listing.each(args.paths, path => startAt(files, path, args.recursive))
     await output.pieces(
       lines(hashContents(files, sourcesIn(files, starts, args), args), output, listing, args.algorithm),
     )

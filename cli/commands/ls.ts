@@ -33,8 +33,7 @@ export default defineCommand({
     await using opened = await openFilesOf(args, output)
     const { files } = opened
     const listing = new Listing(output, files)
-    const starts: Entry[] = []
-    for (const path of args.paths) starts.push(await files.stat(path))
+    const starts = await listing.each(args.paths, path => files.stat(path))
     if (args.json) await listing.print(listing.listed(unordered(files, starts, args), args.hash), () => [])
     else await printDirectories(output, listing, files, starts, args)
     return listing.finish()

@@ -24,8 +24,9 @@ export default defineCommand({
     const output = new Output(args)
     await using opened = await openFilesOf(args, output)
     const listing = new Listing(output, opened.files)
-    for (const [i, path] of args.paths.entries()) {
-      const details = await opened.files.details(await opened.files.stat(path))
+    const entries = await listing.each(args.paths, path => opened.files.stat(path))
+    for (const [i, entry] of entries.entries()) {
+      const details = await opened.files.details(entry)
       listing.judge(details)
       await output.result(json(details, args.runs), () => (i === 0 ? '' : '\n') + text(details, args.runs))
     }

@@ -52,7 +52,7 @@ export async function archiveFiles(
   const { system = false, streams = false, recursive = false, signal } = options
   const listing = { system, ...(signal === undefined ? {} : { signal }) }
   const log = new ExtractLog(options.onEvent)
-  const sources = wantedSources(await findSources(files, paths, listing), recursive, log)
+  const sources = wantedSources(await findSources(files, paths, log, listing), recursive, log)
   options.onProgress?.({ phase: 'counting', done: 0, total: 0, files: 0 })
   const selection = new Selection(files, sources, { ...listing, streams })
   const { bytes } = await selection.survey()

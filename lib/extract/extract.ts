@@ -19,7 +19,7 @@ import { findSources, type Source, wantedSources } from './sources.ts'
  * several paths or a glob make it a folder. Nothing is ever written outside of it: names are made safe, links are made
  * only where they lead to what is copied with them, and none that lies in the target is followed.
  *
- * What cannot be read or written is told to `onEvent`, and the rest goes on. Throws NotFoundError for what is not there;
+ * What cannot be read or written, or is not there, is told to `onEvent`, and the rest goes on. Throws NotFoundError when nothing is there;
  * OptionError (NEEDS_RECURSIVE, TARGET_NOT_A_FOLDER); StorageError (NO_SPACE, DEVICE_GONE and other trouble that concerns all files).
  */
 export async function extractFiles(
@@ -31,10 +31,10 @@ export async function extractFiles(
   const { system = false, signal } = options
   const streams = options.streams ?? isWindows
   const listing = { system, ...(signal === undefined ? {} : { signal }) }
-  const sources = await findSources(files, paths, listing)
   const log = new ExtractLog(options.onEvent)
+  const sources = await findSources(files, paths, log, listing)
   const wanted = wantedSources(sources, options.recursive ?? false, log)
-  const place = await placeOf(target, sources)
+  const place = await placeOf(target, paths, sources)
   options.onProgress?.({ phase: 'counting', done: 0, total: 0, files: 0 })
   const selection = new Selection(files, wanted, { ...listing, streams })
   const totals = await selection.survey()
@@ -56,9 +56,9 @@ const noSpace = (folder: string, needed: number, free: number) =>
     { needed, free },
   )
 
-async function placeOf(target: string, sources: readonly Source[]): Promise<Place> {
+async function placeOf(target: string, paths: readonly string[], sources: readonly Source[]): Promise<Place> {
   const path = resolve(target)
-  const isNamed = sources.length === 1 && !sources[0]!.isMatch && !/[/\\]$/.test(target)
+  const isNamed = paths.length === 1 && !sources[0]!.isMatch && !/[/\\]$/.test(target)
   const stats = await withStorageErrors({ verb: 'examine', path }, () =>
     stat(path).catch(error => {
       if (error.code !== 'ENOENT') throw error

@@ -1,6 +1,7 @@
 /** An image opened down to the files of one of its volumes: what every command about files begins with. */
 import type { BlockDevice } from '../device/block-device.ts'
 import type { Finding } from '../finding.ts'
+import { isFormality } from '../image/formality.ts'
 import { type OpenDiskOptions, openDisk } from '../image/open-disk.ts'
 import { type OpenedImage, type OpenImageOptions, openImageIn } from '../image/open-image.ts'
 import { type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
@@ -70,7 +71,7 @@ async function openInside(path: string, { inside = [], ...options }: OpenDiskIns
     const losses = new ChainLosses()
     const image = await open({ asParent: (disk, { path }) => losses.ofParent(disk, path) })
     images.push(image)
-    findings.push(...image.findings)
+    findings.push(...image.findings.filter(finding => !isFormality(finding)))
     return { image, losses }
   }
   try {

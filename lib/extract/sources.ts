@@ -15,30 +15,37 @@ export interface Source extends StreamPath {
 
 /**
  * What `paths` mean: files, directories, links, streams (`file:name`) and globs, in which a `**` stands for any number of
- * directories. What is there by the name of a glob is meant itself. Throws NotFoundError (NO_SUCH_FILE) for what is not
- * there and for a glob that nothing matches; what `Files.stat` and `Files.scan` throw.
+ * directories. What is there by the name of a glob is meant itself. What is not there, and a glob that nothing matches, is
+ * told to `log`. Throws NotFoundError (NO_SUCH_FILE) when nothing is there; what `Files.stat` and `Files.scan` throw.
  */
 export async function findSources(
   files: Files,
   paths: readonly string[],
+  log: ExtractLog,
   options: ListOptions = {},
 ): Promise<readonly Source[]> {
   const sources: Source[] = []
+  const missing: [path: string, error: NotFoundError][] = []
   for (const path of paths) {
     const found = await tryPath(files, path)
     if (!(found instanceof NotFoundError)) {
       sources.push({ ...found, isMatch: false })
       continue
     }
-    if (!isGlob(path)) throw found
+    if (!isGlob(path)) {
+      missing.push([path, found])
+      continue
+    }
     const first = sources.length
     for await (const entry of expand(files, await files.stat('/'), segmentsOf(path), options)) {
       sources.push({ entry, stream: undefined, isMatch: true })
     }
     if (sources.length === first) {
-      throw new NotFoundError('NO_SUCH_FILE', `nothing in the volume matches ${path}`, { path })
+      missing.push([path, new NotFoundError('NO_SUCH_FILE', `nothing in the volume matches ${path}`, { path })])
     }
   }
+  if (sources.length === 0 && missing.length > 0) throw missing[0]![1]
+  for (const [path, error] of missing) log.error(path, error)
   return sources
 }
 

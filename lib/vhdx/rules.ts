@@ -145,6 +145,15 @@ export const RULES = {
 
 export type RuleCode = keyof typeof RULES
 
+/** Rules that well-known programs break in every file they write: to who wants what is in the file that says nothing. */
+export const HABITS: ReadonlySet<string> = new Set<RuleCode>([
+  'HEADER_TWINS',
+  'REGION_NOT_REQUIRED',
+  'METADATA_FLAGS',
+  'BAT_BITMAP_PRESENT',
+  'FILE_ODD_LENGTH',
+])
+
 /** Where a rule is broken, and how: the words of `formatError`. */
 export interface Breach {
   readonly structure: string

@@ -194,6 +194,28 @@ describeWith(diskTools, 'commands about files', () => {
     expect(stdout).not.toContain('at byte')
   })
 
+  test('ls, stat, hash: of several paths one that is missing is told, and the others go on', async () => {
+    for (const [command, shown] of [
+      ['ls', '/in the record.txt'],
+      ['stat', ' /in the record.txt\n'],
+      ['hash', 'in the record.txt'],
+    ] as const) {
+      const told = await vhdx(command, disk, '/nothing', '/in the record.txt', '/a/nothing')
+      expect([told.exitCode, told.stdout.includes(shown)]).toEqual([3, true])
+      for (const path of ['/nothing', '/a/nothing']) {
+        expect(told.stderr).toContain(
+          `${path}: there is no 'nothing' in ${path === '/nothing' ? '/' : '/a'} [NO_SUCH_FILE]\n`,
+        )
+      }
+      const json = await vhdx(command, disk, '/nothing', '/in the record.txt', '--json')
+      expect([json.exitCode, JSON.parse(json.stdout).path]).toEqual([3, '/in the record.txt'])
+      expect(json.stderr).toContain('"code":"NO_SUCH_FILE"')
+      const none = await vhdx(command, disk, '/nothing', '/neither')
+      expect([none.exitCode, none.stdout]).toEqual([1, ''])
+      expect(none.stderr).toContain("there is no 'nothing' in /")
+    }
+  })
+
   test('cat: bytes and nothing else; a stream; not a directory', async () => {
     const script = `"${process.execPath}" "${bin}" cat -q "${disk}" /a/deep/er/folder/large.bin`
     const tree = await hashNtfs(places[1]!)

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { openDisk } from '../../lib/image/open-disk.ts'
 import { vhdx, vhdxJson } from '../helpers/cli.ts'
 import { sha256 } from '../helpers/corpus.ts'
-import { hashFile, putBytes } from '../helpers/disks.ts'
+import { buildDisk, fat, hashFile, putBytes } from '../helpers/disks.ts'
 import { scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { run, testWith } from '../helpers/tools.ts'
@@ -48,6 +48,22 @@ for (const subformat of ['dynamic', 'fixed']) {
     })
   }
 }
+
+testWith(
+  ['qemu-img', 'mkfs.fat', 'mcopy', 'loop'],
+  'qemu-img → ours: what qemu always writes is said of the image, not of its files',
+  async () => {
+    await using folder = await scratch()
+    const [disk, image] = [folder.path('disk.raw'), folder.path('image.vhdx')]
+    const content = [fat({ bits: 12, files: { 'file.txt': 'content' } })]
+    await buildDisk(disk, { size: 8 * MiB, table: 'none', partitions: [{ type: '', content }] })
+    await run('qemu-img', ['convert', '-O', 'vhdx', disk, image])
+    expect(await vhdx(['ls', image])).toMatchObject({ exitCode: 0, stdout: 'file.txt\n', stderr: '' })
+    expect(await vhdx(['cat', image, '/file.txt'])).toMatchObject({ exitCode: 0, stdout: 'content', stderr: '' })
+    const { findings } = await vhdxJson('info', image)
+    expect(findings.map(({ code }: { code: string }) => code)).toEqual(['REGION_NOT_REQUIRED', 'REGION_NOT_REQUIRED'])
+  },
+)
 
 /** qemu writes its log and replays it at once, so that what it leaves is clean; the BAT grows in no order. */
 testWith(['qemu-img', 'qemu-io'], 'qemu-io → ours: written here and there, around the ends of chunks', async () => {

@@ -318,9 +318,15 @@ describe('where copies go', () => {
     expect(await copy(['/*'], 'target', false)).toMatchObject({ files: 3, skipped: 1 })
   })
 
+  test('what of several is not there is told, and the others are copied', async () => {
+    expect(await copy(['/nothing', '/a.txt', '/*.nothing'], 'new')).toMatchObject({ files: 1, errors: 2 })
+    expect(await contents()).toMatchObject({ new: '/', 'new/a.txt': 'a' })
+  })
+
   test('what is not there, and what cannot be a target, is said at once', async () => {
     await expect(copy(['/nothing'], 'target')).rejects.toMatchObject({ code: 'NO_SUCH_FILE' })
     await expect(copy(['/*.nothing'], 'target')).rejects.toMatchObject({ code: 'NO_SUCH_FILE' })
+    await expect(copy(['/nothing', '/*.nothing'], 'target')).rejects.toMatchObject({ code: 'NO_SUCH_FILE' })
     await expect(copy(['/a.txt'], 'no/such/folder')).rejects.toMatchObject({ code: 'NOT_FOUND' })
     await writeFile(folder.path('file'), '')
     await expect(copy(['/dir'], 'file')).rejects.toMatchObject({ code: 'TARGET_NOT_A_FOLDER' })
