@@ -5,6 +5,8 @@ export { formatSize, parseSize } from './binary/size.ts'
 /** A disk becomes an image. */
 export { type CaptureSummary, captureDisk } from './copy/capture.ts'
 export { type CaptureOptions, type CapturePlan, planCapture } from './copy/capture-plan.ts'
+/** An image becomes smaller. */
+export { type CompactOptions, type CompactReport, compactImage } from './copy/compact.ts'
 /** A disk in one form becomes the same disk in another. */
 export { type ConvertSummary, convertDisk } from './copy/convert.ts'
 export { type ConvertedImage, type ConvertOptions, type ConvertPlan, planConversion } from './copy/convert-plan.ts'
@@ -21,6 +23,8 @@ export { type DiskDescription, describeDisk } from './copy/describe-disk.ts'
 /** Where two disks differ. */
 export { type DiffOptions, type DiffReport, DiskDiff } from './copy/diff.ts'
 export type { Manifest } from './copy/manifest.ts'
+/** A differencing image gets another parent. */
+export { type RebaseOptions, type RebaseReport, rebaseImage } from './copy/rebase.ts'
 /** Whether an image still holds what was captured. */
 export { type VerifyOptions, verifyImage } from './copy/verify.ts'
 export type { VerifyReport } from './copy/verify-report.ts'

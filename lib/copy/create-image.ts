@@ -1,11 +1,9 @@
 /** A new empty image under a name: it appears there only when it is whole. */
-import { RefusedError, UnsupportedError } from '../errors.ts'
-import { openDisk } from '../image/open-disk.ts'
 import { imageSize } from '../vhdx/builder.ts'
 import { createVhdx } from '../vhdx/create.ts'
 import { childOptions, type ImagePlan, planImage, type VhdxOptions } from '../vhdx/image-plan.ts'
 import { readParentImage } from '../vhdx/parent-image.ts'
-import { VhdxDevice } from '../vhdx/vhdx-device.ts'
+import { openNewParent } from './new-parent.ts'
 import { OutputFile, refuseSources } from './output-file.ts'
 import { pathsToParent } from './parent-paths.ts'
 
@@ -51,12 +49,7 @@ export async function createChild(
   parent: string,
   options: CreateChildOptions = {},
 ): Promise<CreatedImage> {
-  await using opened = await openDisk(parent, options.search === undefined ? {} : { search: options.search })
-  if (!(opened.disk instanceof VhdxDevice)) {
-    const message = `${parent} is a ${opened.format === 'vhd' ? 'VHD' : 'raw disk'}, and only a VHDX can be the parent of a VHDX. Convert it first`
-    throw new UnsupportedError('PARENT_NOT_VHDX', message, { path: parent, format: opened.format })
-  }
-  if (opened.disk.log !== 'clean') throw dirtyParent(parent)
+  await using opened = await openNewParent(parent, options)
   await refuseSources(
     path,
     opened.chain.map(image => image.path),
@@ -81,10 +74,3 @@ async function writeImage(path: string, options: VhdxOptions, control: CreateCon
   await output.complete()
   return { ...plan, path, fileSize }
 }
-
-const dirtyParent = (parent: string) =>
-  new RefusedError(
-    'PARENT_DIRTY',
-    `${parent} was not closed properly: what its log holds has to be put in its place first, which changes the file, and a parent is never changed. Attach it read-write once, or use vhdx repair`,
-    { path: parent },
-  )

@@ -4,6 +4,7 @@ import type { HeldRange } from '../device/extents.ts'
 import { intersect } from '../device/ranges.ts'
 import { reservedBitsOf, stateOf } from './bat-entry.ts'
 import { FULLY_PRESENT, NOT_PRESENT, UNMAPPED } from './format.ts'
+import type { Geometry } from './layout.ts'
 import { PayloadBlocks } from './payload-blocks.ts'
 import { readSoundStructures } from './structures.ts'
 
@@ -20,8 +21,11 @@ const MIXED = 3
  */
 export async function* heldRanges(file: BlockDevice): AsyncIterable<HeldRange> {
   const { file: replayed, regionTables, geometry, areas } = await readSoundStructures(file)
-  const blocks = new PayloadBlocks(replayed, regionTables.bat.offset, geometry, areas)
-  const { blockSize, virtualSize } = geometry
+  yield* heldIn(new PayloadBlocks(replayed, regionTables.bat.offset, geometry, areas), geometry)
+}
+
+/** The same for the blocks of a differencing image of this geometry. */
+export async function* heldIn(blocks: PayloadBlocks, { blockSize, virtualSize }: Geometry): AsyncIterable<HeldRange> {
   const disk = { offset: 0, length: virtualSize }
   const rangeOf = (block: number, count: number) =>
     intersect({ offset: block * blockSize, length: count * blockSize }, disk)!

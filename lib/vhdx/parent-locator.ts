@@ -100,12 +100,16 @@ function linkageOf(text: string | undefined): string | undefined {
 /** How a locator names an image by its DataWriteGuid: in braces, and in lower case, which vhdiinfo needs. */
 export const linkageText = (dataWriteGuid: string) => `{${dataWriteGuid}}`
 
-/** Keys and values for a parent with the DataWriteGuid `linkage` at `paths`. */
-export const newLocator = (linkage: string, paths: ParentPaths): ReadonlyMap<string, string> =>
+/** `entries` with other paths: those that `paths` does not have lead elsewhere, and are gone. */
+export const withPaths = (entries: ReadonlyMap<string, string>, paths: ParentPaths): ReadonlyMap<string, string> =>
   new Map([
-    ['parent_linkage', linkageText(linkage)],
+    ...[...entries].filter(([key]) => !(PATH_KEYS as readonly string[]).includes(key)),
     ...PATH_KEYS.flatMap(key => (paths[key] === undefined ? [] : [[key, paths[key]] as const])),
   ])
+
+/** Keys and values for a parent with the DataWriteGuid `linkage` at `paths`. */
+export const newLocator = (linkage: string, paths: ParentPaths): ReadonlyMap<string, string> =>
+  withPaths(new Map([['parent_linkage', linkageText(linkage)]]), paths)
 
 /**
  * The bytes of a locator with these keys and values, in their order.

@@ -1,10 +1,11 @@
 /** The disk in a VHDX file. */
 import { BlockDevice, type ByteSource, type ResizableDevice } from '../device/block-device.ts'
-import { readExtents } from '../device/extents.ts'
+import { type HeldRange, readExtents } from '../device/extents.ts'
 import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
 import type { BlockStates } from './bat.ts'
 import { type Header, LOGICAL_SECTOR_SIZE, logicalSectorSize, VIRTUAL_DISK_SIZE, virtualDiskSize } from './format.ts'
+import { heldIn } from './held-ranges.ts'
 import type { Geometry } from './layout.ts'
 import { findItem, type Metadata, parentProblem } from './metadata.ts'
 import type { MetadataItem } from './metadata-table.ts'
@@ -128,6 +129,11 @@ export class VhdxDevice extends BlockDevice {
   /** The states of all blocks, in order. Reads the BAT page by page. */
   blockStates(): AsyncIterable<BlockStates> {
     return this.#blocks.bat.states()
+  }
+
+  /** What of its disk a differencing image holds itself, in order. Content is not read, nor the parent. */
+  heldRanges(): AsyncIterable<HeldRange> {
+    return heldIn(this.#blocks, this.geometry)
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
