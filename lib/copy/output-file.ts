@@ -104,7 +104,7 @@ export async function refuseSources(target: string, sources: readonly string[]):
 }
 
 /** Throws StorageError (NO_SPACE) when the file system of `path` has not `needed` bytes left. */
-async function refuseFullTarget(path: string, needed: number): Promise<void> {
+export async function refuseFullTarget(path: string, needed: number): Promise<void> {
   const free = await freeSpace(path)
   if (free >= needed) return
   throw new StorageError(
