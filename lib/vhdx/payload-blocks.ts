@@ -8,6 +8,7 @@ import { Bat, type BatEntry } from './bat.ts'
 import { reservedBitsOf, stateOf } from './bat-entry.ts'
 import { BITMAP_BLOCK_SIZE, BITMAP_PRESENT, FULLY_PRESENT, NOT_PRESENT, PARTIALLY_PRESENT, UNMAPPED } from './format.ts'
 import type { Geometry } from './layout.ts'
+import type { NewBlock } from './new-block.ts'
 import { PageCache, type Pages } from './page-cache.ts'
 import { atByte, errorOf, problem, type RuleCode } from './rules.ts'
 import { SectorBitmap } from './sector-bitmap.ts'
@@ -21,6 +22,8 @@ const MIXED = 3
 
 export class PayloadBlocks {
   readonly bat: Bat
+  /** By their numbers, blocks that the BAT does not tell of yet. */
+  readonly newBlocks = new Map<number, NewBlock>()
   readonly #file: ByteSource
   readonly #geometry: Geometry
   readonly #areas: readonly Area[]
@@ -52,19 +55,31 @@ export class PayloadBlocks {
       const block = Math.floor(offset / blockSize)
       const start = block * blockSize
       const piece = { offset, length: Math.min(start + blockSize, endOf(range)) - offset }
-      const entry = await this.bat.entry(block)
-      const source = this.#sourceOf(block, entry)
-      if (source === undefined) {
-        const place = this.#placeOf(block, entry, piece)
-        const bitmap = await this.#bitmapOf(block)
-        for await (const run of bitmap.runs(piece)) {
-          if (run.isPresent) extents.add(run, 'file', place + run.offset - offset)
-          else extents.add(run, 'parent', run.offset)
+      const newBlock = this.newBlocks.get(block)
+      if (newBlock === undefined) await this.#addExtents(extents, block, piece)
+      else {
+        for (const run of newBlock.runs(piece)) {
+          if (run.isWritten) extents.add(run, 'file', newBlock.placeOf(run.offset))
+          else extents.add(run, newBlock.rest, run.offset)
         }
-      } else extents.add(piece, source, source === 'file' ? this.#placeOf(block, entry, piece) : offset)
+      }
       offset = endOf(piece)
     }
     return extents.list
+  }
+
+  /** `piece`: of the disk, all of it in `block`. */
+  async #addExtents(extents: ExtentList, block: number, piece: Range): Promise<void> {
+    const entry = await this.bat.entry(block)
+    const source = this.#sourceOf(block, entry)
+    if (source === undefined) {
+      const place = this.#placeOf(block, entry, piece)
+      const bitmap = await this.#bitmapOf(block)
+      for await (const run of bitmap.runs(piece)) {
+        if (run.isPresent) extents.add(run, 'file', place + run.offset - piece.offset)
+        else extents.add(run, 'parent', run.offset)
+      }
+    } else extents.add(piece, source, source === 'file' ? this.#placeOf(block, entry, piece) : piece.offset)
   }
 
   /**
@@ -93,7 +108,7 @@ export class PayloadBlocks {
   }
 
   /**
-   * The state of the block that `piece` of the disk lies in, and the byte of the file where the piece lies; undefined
+   * By the BAT, the state of the block that `piece` of the disk lies in, and the byte of the file where the piece lies; undefined
    * where the block is not in the file. Throws FormatError with the code of the rule that its entry breaks.
    */
   async locate(piece: Range): Promise<BlockPlace> {

@@ -21,9 +21,14 @@ import {
 } from './format.ts'
 import type { Geometry } from './layout.ts'
 import type { MetadataChange } from './metadata-pages.ts'
+import { NewBlock } from './new-block.ts'
 import type { PayloadBlocks } from './payload-blocks.ts'
 import { areBitsSet, setBits } from './sector-bitmap.ts'
 import type { WriteSession } from './write-session.ts'
+
+/** With more new blocks than that, or more pieces of one, they get their entries before the disk is flushed. */
+const MAX_NEW_BLOCKS = 64
+const MAX_PIECES = 256
 
 /** A part of the disk that lies in one block. */
 interface Piece extends Range {
@@ -65,17 +70,16 @@ export class PayloadWriter {
   }
 
   async write(offset: number, source: Buffer): Promise<void> {
-    await this.#session.begin(true)
+    await this.#begin()
     const pieces = [...this.#pieces({ offset, length: source.length })]
     await settle(pieces.map(piece => this.#write(piece, source.subarray(piece.offset - offset, endOf(piece) - offset))))
   }
 
   /** Makes `range` read as zeros. Blocks that lie in it whole lose their place in the file, but for fixed images. */
   async zero(range: Range): Promise<void> {
-    const isDone = (state: number) => state === ZERO || (state === NOT_PRESENT && !this.#geometry.hasParent)
-    for await (const piece of this.#piecesToChange(range, isDone)) {
-      await this.#session.begin(true)
-      await this.#alone(piece, () =>
+    for await (const piece of this.#piecesToChange(range, ZERO)) {
+      await this.#begin()
+      await this.#alone(piece.block, () =>
         piece.isWhole && !this.#isFixed ? this.#drop(piece, ZERO) : this.#zeroPart(piece),
       )
     }
@@ -84,16 +88,16 @@ export class PayloadWriter {
   /** Takes their place in the file from blocks that lie in `range` whole, but for fixed images. */
   async trim(range: Range): Promise<void> {
     if (this.#isFixed) return
-    const isDone = (state: number) =>
-      state === UNDEFINED ||
-      state === ZERO ||
-      state === UNMAPPED ||
-      (state === NOT_PRESENT && !this.#geometry.hasParent)
-    for await (const piece of this.#piecesToChange(range, isDone)) {
+    for await (const piece of this.#piecesToChange(range, UNMAPPED)) {
       if (!piece.isWhole) continue
-      await this.#session.begin(true)
-      await this.#alone(piece, () => this.#drop(piece, UNMAPPED))
+      await this.#begin()
+      await this.#alone(piece.block, () => this.#drop(piece, UNMAPPED))
     }
+  }
+
+  /** Gives all new blocks their entries in the BAT. What is written from then on may be in others. */
+  async publish(): Promise<void> {
+    await settle([...this.#blocks.newBlocks.keys()].map(block => this.#publish(block)))
   }
 
   /** Does `read` while no block in `range` changes its place. */
@@ -103,27 +107,55 @@ export class PayloadWriter {
     return this.#locks.with(first, end, 'shared', read)
   }
 
-  #alone(piece: Piece, work: () => Promise<void>): Promise<void> {
-    return this.#locks.with(piece.block, piece.block + 1, 'exclusive', work)
+  /** Throws FormatError where entries of the BAT are broken: before anything is written, for what is free is not known then. */
+  async #begin(): Promise<void> {
+    await this.#session.freeSpace()
+    await this.#session.begin(true)
+  }
+
+  #alone(block: number, work: () => Promise<void>): Promise<void> {
+    return this.#locks.with(block, block + 1, 'exclusive', work)
   }
 
   async #write(piece: Piece, bytes: Buffer): Promise<void> {
-    const writeInPlace = async () => {
-      const { state, place } = await this.#blocks.locate(piece)
-      if (state !== FULLY_PRESENT) return false
-      await this.#session.file.write(place!, bytes)
+    const { block } = piece
+    const writeInPlace = () => this.#writeInPlace(piece, bytes)
+    const isDone = await this.#locks.with(block, block + 1, 'shared', writeInPlace)
+    if (!isDone) await this.#alone(block, () => this.#writeAlone(piece, bytes))
+    const { newBlocks } = this.#blocks
+    const newBlock = newBlocks.get(block)
+    if (newBlock?.isFull || (newBlock?.written.length ?? 0) > MAX_PIECES) await this.#publish(block)
+    for (const [oldest] of newBlocks) {
+      if (newBlocks.size <= MAX_NEW_BLOCKS) return
+      await this.#publish(oldest)
+    }
+  }
+
+  /** Whether the block of `piece` is one that can be written to without being alone; then it was. */
+  async #writeInPlace(piece: Piece, bytes: Buffer): Promise<boolean> {
+    const { file } = this.#session
+    const newBlock = this.#blocks.newBlocks.get(piece.block)
+    if (newBlock !== undefined) {
+      if (newBlock.rest === 'parent' && !this.#isWholeSectors(piece)) return false
+      await file.write(newBlock.placeOf(piece.offset), bytes)
+      newBlock.add(piece)
       return true
     }
-    if (await this.#locks.with(piece.block, piece.block + 1, 'shared', writeInPlace)) return
-    await this.#alone(piece, () => this.#writeAlone(piece, bytes))
+    const { state, place } = await this.#blocks.locate(piece)
+    if (state !== FULLY_PRESENT) return false
+    await file.write(place!, bytes)
+    return true
   }
 
   async #writeAlone(piece: Piece, bytes: Buffer): Promise<void> {
-    const { state, place } = await this.#blocks.locate(piece)
-    if (state === FULLY_PRESENT) await this.#session.file.write(place!, bytes)
-    else if (state === PARTIALLY_PRESENT) await this.#writeSectors(piece, bytes)
-    else if (state === NOT_PRESENT && this.#geometry.hasParent && !piece.isWhole) await this.#addSectors(piece, bytes)
-    else await this.#addBlock(piece, bytes, FULLY_PRESENT)
+    if (await this.#writeInPlace(piece, bytes)) return
+    const newBlock = this.#blocks.newBlocks.get(piece.block)
+    const { state } = await this.#blocks.locate(piece)
+    if (newBlock === undefined && state === PARTIALLY_PRESENT) return this.#writeSectors(piece, bytes)
+    const isInherited = state === NOT_PRESENT && this.#geometry.hasParent
+    const whole = isInherited ? await this.#wholeSectors(piece, bytes) : { ...piece, bytes }
+    if (newBlock === undefined) await this.#addBlock(whole, isInherited ? 'parent' : 'zeros')
+    else await this.#writeInPlace(whole, whole.bytes)
   }
 
   /** Into a block that has some of its sectors here, and the others in the parent. */
@@ -143,51 +175,82 @@ export class PayloadWriter {
     await this.#session.change(changes)
   }
 
-  /** Into a block that has all of its sectors in the parent so far. None of those is copied. */
-  async #addSectors(piece: Piece, bytes: Buffer): Promise<void> {
-    const sectors = await this.#wholeSectors(piece, bytes)
-    const { position, bytes: bits } = await this.#bitsOf(piece.block)
-    setBits(bits.fill(0), ...this.#bitRange(sectors))
-    const isWhole = areBitsSet(bits, 0, this.#sectorCount(piece.block))
-    const state = isWhole ? FULLY_PRESENT : PARTIALLY_PRESENT
-    await this.#addBlock(sectors, sectors.bytes, state, [{ position, bytes: bits }])
+  /** Gives the block of `piece` a place. It gets its entry later, when more of it may be written. */
+  async #addBlock(piece: Piece & { bytes: Buffer }, rest: NewBlock['rest']): Promise<void> {
+    const { blockSize, virtualSize } = this.#geometry
+    const range = { offset: this.#startOf(piece.block), length: blockSize }
+    const place = await this.#session.allocate(blockSize, place =>
+      this.#session.file.write(place + piece.offset - range.offset, piece.bytes),
+    )
+    const newBlock = new NewBlock(range, virtualSize, place, rest)
+    newBlock.add(piece)
+    this.#blocks.newBlocks.set(piece.block, newBlock)
   }
 
-  /** Gives the block of `piece` a place with `bytes` and zeros around them, and its entry together with `changes`. */
-  async #addBlock(piece: Piece, bytes: Buffer, state: number, changes: readonly MetadataChange[] = []): Promise<void> {
-    const { file } = this.#session
-    const { blockSize } = this.#geometry
-    const before = piece.offset - this.#startOf(piece.block)
-    const place = await this.#session.allocate(blockSize, async place => {
-      await file.zero(place, before)
-      await file.write(place + before, bytes)
-      await file.zero(place + before + bytes.length, blockSize - before - bytes.length)
+  /** Gives the block its entry in the BAT if it is a new one: what lay in its place before never shows. */
+  #publish(block: number): Promise<void> {
+    return this.#alone(block, async () => {
+      const newBlock = this.#blocks.newBlocks.get(block)
+      if (newBlock === undefined) return
+      for (const { offset, length } of newBlock.gaps()) await this.#session.file.zero(offset, length)
+      await this.#session.change(await this.#entriesOf(block, newBlock))
+      this.#blocks.newBlocks.delete(block)
     })
-    await this.#session.change([...changes, this.#entry(piece.block, state, place)])
+  }
+
+  async #entriesOf(block: number, newBlock: NewBlock): Promise<MetadataChange[]> {
+    if (newBlock.rest === 'zeros' || newBlock.isFull) return [this.#entry(block, FULLY_PRESENT, newBlock.place)]
+    const { position, bytes } = await this.#bitsOf(block)
+    bytes.fill(0)
+    for (const range of newBlock.written) setBits(bytes, ...this.#bitRange(range))
+    return [{ position, bytes }, this.#entry(block, PARTIALLY_PRESENT, newBlock.place)]
   }
 
   async #zeroPart(piece: Piece): Promise<void> {
+    const { file } = this.#session
+    const newBlock = this.#blocks.newBlocks.get(piece.block)
+    if (newBlock !== undefined) {
+      if (newBlock.rest === 'parent') return this.#writeZeros(piece)
+      const written = newBlock.runs(piece).filter(({ isWritten }) => isWritten)
+      for (const { offset, length } of written) await file.zero(newBlock.placeOf(offset), length)
+      return
+    }
     const { state, place } = await this.#blocks.locate(piece)
-    if (state === FULLY_PRESENT) await this.#session.file.zero(place!, piece.length)
+    if (state === FULLY_PRESENT) await file.zero(place!, piece.length)
     else if (state === UNDEFINED || state === UNMAPPED) await this.#drop(piece, ZERO)
     else if (state === PARTIALLY_PRESENT || (state === NOT_PRESENT && (await this.#isInParent(piece)))) {
-      const zeros = Buffer.alloc(Math.min(piece.length, MiB))
-      for (let offset = piece.offset; offset < endOf(piece); offset += zeros.length) {
-        const length = Math.min(zeros.length, endOf(piece) - offset)
-        await this.#writeAlone({ ...piece, offset, length, isWhole: false }, zeros.subarray(0, length))
-      }
+      await this.#writeZeros(piece)
+    }
+  }
+
+  async #writeZeros(piece: Piece): Promise<void> {
+    const zeros = Buffer.alloc(Math.min(piece.length, MiB))
+    for (let offset = piece.offset; offset < endOf(piece); offset += zeros.length) {
+      const length = Math.min(zeros.length, endOf(piece) - offset)
+      await this.#writeAlone({ ...piece, offset, length, isWhole: false }, zeros.subarray(0, length))
     }
   }
 
   /** Puts the block of `piece` into a state in which it has no bytes in the file. */
-  async #drop(piece: Piece, state: typeof ZERO | typeof UNMAPPED): Promise<void> {
+  async #drop(piece: Piece, to: typeof ZERO | typeof UNMAPPED): Promise<void> {
     const { blockSize } = this.#geometry
-    const start = this.#startOf(piece.block)
-    const { place } = await this.#blocks.locate(piece)
+    const { state, place } = await this.#blocks.locate(piece)
     const freeSpace = await this.#session.freeSpace()
-    await this.#session.change([this.#entry(piece.block, state)])
+    if (!this.#isAs(state, to)) await this.#session.change([this.#entry(piece.block, to)])
+    const newBlock = this.#blocks.newBlocks.get(piece.block)
+    if (newBlock !== undefined) {
+      this.#blocks.newBlocks.delete(piece.block)
+      freeSpace.free(newBlock.range)
+    }
     // Space that an entry without bytes here keeps is not given back: another block may be there by now.
-    if (place !== undefined) freeSpace.release({ offset: place - (piece.offset - start), length: blockSize })
+    if (place !== undefined)
+      freeSpace.release({ offset: place - (piece.offset - this.#startOf(piece.block)), length: blockSize })
+  }
+
+  /** Whether nothing has to be done for a block in `state` to be as one in state `to`. */
+  #isAs(state: number, to: typeof ZERO | typeof UNMAPPED): boolean {
+    if (state === ZERO || (state === NOT_PRESENT && !this.#geometry.hasParent)) return true
+    return to === UNMAPPED && (state === UNMAPPED || state === UNDEFINED)
   }
 
   async #isInParent(range: Range): Promise<boolean> {
@@ -237,6 +300,11 @@ export class PayloadWriter {
     return { ...piece, offset, length, bytes: whole }
   }
 
+  #isWholeSectors({ offset, length }: Range): boolean {
+    const { logicalSectorSize } = this.#geometry
+    return offset % logicalSectorSize === 0 && length % logicalSectorSize === 0
+  }
+
   /** The first bit of a block that `range`, of whole sectors in it, has, and how many. */
   #bitRange({ offset, length }: Range): [from: number, count: number] {
     const { blockSize, logicalSectorSize } = this.#geometry
@@ -273,14 +341,15 @@ export class PayloadWriter {
     return { block, offset, length, isWhole: length === end - start }
   }
 
-  /** The pieces of `range` in blocks whose states are not `isDone`. A disk may have millions of blocks and few of them in use. */
-  async *#piecesToChange(range: Range, isDone: (state: number) => boolean): AsyncIterable<Piece> {
+  /** The pieces of `range` in blocks that are not as ones in state `to`. A disk may have millions, and few of them in use. */
+  async *#piecesToChange(range: Range, to: typeof ZERO | typeof UNMAPPED): AsyncIterable<Piece> {
     const { blockSize } = this.#geometry
     const [first, end] = [Math.floor(range.offset / blockSize), Math.ceil(endOf(range) / blockSize)]
-    const kindOf = (low: number) => (isDone(stateOf(low)) ? 0 : 1)
-    for await (const run of this.#blocks.bat.runs(kindOf, first, end)) {
-      if (run.kind === 0) continue
-      for (let block = run.block; block < run.block + run.count; block++) yield this.#pieceOf(block, range)
+    const kindOf = (low: number) => (this.#isAs(stateOf(low), to) ? 0 : 1)
+    for await (const { kind, block, count } of this.#blocks.bat.runs(kindOf, first, end)) {
+      const isInRun = (number: number) => number >= block && number < block + count
+      if (kind === 1) for (let number = block; isInRun(number); number++) yield this.#pieceOf(number, range)
+      else for (const number of [...this.#blocks.newBlocks.keys()].filter(isInRun)) yield this.#pieceOf(number, range)
     }
   }
 }

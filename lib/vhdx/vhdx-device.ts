@@ -122,18 +122,21 @@ export class VhdxDevice extends BlockDevice {
   }
 
   /** How many payload blocks have a place in the file. Reads the whole BAT. */
-  allocatedBlocks(): Promise<number> {
-    return this.#blocks.bat.presentCount()
+  async allocatedBlocks(): Promise<number> {
+    await this.#writer?.publish()
+    return await this.#blocks.bat.presentCount()
   }
 
   /** The states of all blocks, in order. Reads the BAT page by page. */
-  blockStates(): AsyncIterable<BlockStates> {
-    return this.#blocks.bat.states()
+  async *blockStates(): AsyncIterable<BlockStates> {
+    await this.#writer?.publish()
+    yield* this.#blocks.bat.states()
   }
 
   /** What of its disk a differencing image holds itself, in order. Content is not read, nor the parent. */
-  heldRanges(): AsyncIterable<HeldRange> {
-    return heldIn(this.#blocks, this.geometry)
+  async *heldRanges(): AsyncIterable<HeldRange> {
+    await this.#writer?.publish()
+    yield* heldIn(this.#blocks, this.geometry)
   }
 
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
@@ -147,8 +150,9 @@ export class VhdxDevice extends BlockDevice {
   }
 
   /** Blocks whose entries are broken count as data, so that whoever copies by ranges comes upon the error. */
-  protected override dataRangesWithin(within: Range): AsyncIterable<Range> {
-    return this.#blocks.dataRanges(within, this.#parent)
+  protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {
+    await this.#writer?.publish()
+    yield* this.#blocks.dataRanges(within, this.#parent)
   }
 
   protected override async writeBytes(offset: number, source: Buffer): Promise<void> {
@@ -165,16 +169,20 @@ export class VhdxDevice extends BlockDevice {
     await this.#writer!.trim({ offset, length })
   }
 
-  /** Makes all that was written durable. When it has failed once, nothing more can be written. */
+  /**
+   * Makes all that was written durable. Where there is no room for blocks that were begun, it can be tried again; when
+   * it has failed otherwise, nothing more can be written.
+   */
   override async flush(): Promise<void> {
+    await this.#writer?.publish()
     await this.#session?.commit()
   }
 
   override async close(): Promise<void> {
     try {
-      await this.#session?.close()
+      await this.#writer?.publish()
     } finally {
-      await this.#file.close()
+      await (this.#session?.close() ?? Promise.resolve()).finally(() => this.#file.close())
     }
   }
 }

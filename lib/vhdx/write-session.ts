@@ -12,6 +12,7 @@ import type { ResizableDevice } from '../device/block-device.ts'
 import { ReadOnlyError, StorageError } from '../errors.ts'
 import { Bat } from './bat.ts'
 import { BatCheck } from './bat-check.ts'
+import { FULLY_PRESENT } from './format.ts'
 import { FreeSpace } from './free-space.ts'
 import { logOf } from './header.ts'
 import { HeaderWriter } from './header-writer.ts'
@@ -47,7 +48,11 @@ export class WriteSession {
   /** Whether the headers say that the file, and that what it holds, is not what it was. */
   #begun: { isVisible: boolean; done: Promise<void> } | undefined
   #logWriter: LogWriter | undefined
-  #freeSpace: Promise<FreeSpace> | undefined
+  #freeSpace: FreeSpace | undefined
+  /** While the free space is being found. */
+  #search: Promise<FreeSpace> | undefined
+  /** A fixed image that lacks blocks keeps the room for them. */
+  #leastSize = 0
   /** The commits so far, one after the other. */
   #commits: Promise<void> = Promise.resolve()
   /** The one that has not begun yet, which will take in what is changed meanwhile. */
@@ -145,14 +150,19 @@ export class WriteSession {
    * What of the file is free, from one pass over the BAT. Throws FormatError with the code of the first rule that an
    * entry breaks: where two things share a place, to write to one damages the other.
    */
-  freeSpace(): Promise<FreeSpace> {
-    this.#freeSpace ??= this.#findFreeSpace()
+  async freeSpace(): Promise<FreeSpace> {
+    if (this.#freeSpace === undefined) {
+      this.#search ??= this.#findFreeSpace().finally(() => {
+        this.#search = undefined
+      })
+      this.#freeSpace = await this.#search
+    }
     return this.#freeSpace
   }
 
   /**
-   * `length` bytes of the file, a MiB multiple, that `fill` has written to: every one of them, for something else may lie
-   * there, or a hole. Nothing names them yet. Gives their byte in the file.
+   * `length` bytes of the file, a MiB multiple, that `fill` has written to. Something else may have lain there, or a hole:
+   * every one of them has to be written before anything names them. Gives their byte in the file.
    */
   async allocate(length: number, fill: (place: number) => Promise<void>): Promise<number> {
     const freeSpace = await this.freeSpace()
@@ -172,25 +182,28 @@ export class WriteSession {
    * file is left as it is: what was committed is in its log.
    */
   async close(): Promise<void> {
-    if (this.#begun === undefined || this.#isClosed) return
+    if (this.#isClosed || (this.#begun === undefined && this.log === 'clean')) return
     this.#isClosed = true
     await this.commit()
     if (this.#logWriter !== undefined) {
       await this.file.flush()
       await this.#updateBothHeaders({ logGuid: NIL_GUID })
     }
-    const freeSpace = await this.#freeSpace?.catch(() => undefined)
+    // Who did not close the image did not cut it either.
+    if (this.log === 'replayed') await this.freeSpace().catch(() => {})
+    if (this.#freeSpace === undefined) return
+    const end = Math.max(this.#freeSpace.end, this.#leastSize)
     // After the log is clean: it tells how long the file must at least be.
-    if (freeSpace !== undefined && freeSpace.end < this.file.size) {
-      await this.file.resize(freeSpace.end)
-      await this.file.flush()
-    }
+    if (end >= this.file.size) return
+    await this.file.resize(end)
+    await this.file.flush()
   }
 
-  /** In steps: to make a file longer costs more than to write to it. */
+  /** In steps: to make a file longer costs more than to write to it. A full disk may have room for less than a step. */
   #growTo(size: number): Promise<void> {
     const growth = this.#growth.then(async () => {
-      if (this.file.size < size) await this.file.resize(roundUp(size, GROWTH_STEP))
+      if (this.file.size >= size) return
+      await this.file.resize(roundUp(size, GROWTH_STEP)).catch(() => this.file.resize(size))
     })
     this.#growth = growth.catch(() => {})
     return growth
@@ -210,12 +223,14 @@ export class WriteSession {
   async #commit(): Promise<void> {
     this.#refuseFailed()
     try {
-      const freeSpace = await this.#freeSpace
+      const freeSpace = this.#freeSpace
       const released = freeSpace?.takeReleased() ?? []
       const sectors = this.pages.takeChanged()
+      // All that the sectors name lies inside it.
       const flushed = this.file.size
       await this.file.flush()
-      if (sectors.length > 0) await this.#writeEntry(sectors, { flushed, last: freeSpace?.end ?? flushed })
+      const last = Math.min(freeSpace?.end ?? flushed, flushed)
+      if (sectors.length > 0) await this.#writeEntry(sectors, { flushed, last })
       for (const range of released) freeSpace!.free(range)
       for (const { position, bytes } of sectors) await this.file.write(position, bytes)
       this.pages.committed()
@@ -245,6 +260,8 @@ export class WriteSession {
     for await (const page of new Bat(this.pages, regionTables.bat.offset, geometry).pages()) check.page(page)
     const broken = check.problems.find(({ code }) => RULES[code].severity === 'error')
     if (broken !== undefined) throw errorOf(broken)
+    const { leaveBlocksAllocated } = this.structures.metadataRegion.metadata
+    if (leaveBlocksAllocated && check.states[FULLY_PRESENT]! < geometry.blockCount) this.#leastSize = this.file.size
     return new FreeSpace(check)
   }
 
