@@ -81,6 +81,12 @@ export class AttributeReader extends BlockDevice {
     return this.runs && !this.#first.resident ? lossOf(this.#first, this.runs, this.#clusterSize) : undefined
   }
 
+  /** Whether some of what was written lies in no cluster. */
+  get hasHole(): boolean {
+    for (const { position } of this.#pieces(0, this.initializedSize)) if (position === undefined) return true
+    return false
+  }
+
   /** Where byte `offset` of the content lies on the volume; undefined in a hole and in resident content. */
   positionOf(offset: number): number | undefined {
     const [piece] = this.#pieces(offset, 1)

@@ -19,6 +19,8 @@ const CACHE_SIZE = 256 * KiB
 
 /** How `openContent` opens. */
 export interface ContentOptions {
+  /** Of the file, for people. */
+  readonly path: string
   /** An encrypted stream as it lies on the volume, instead of an error. */
   readonly raw?: boolean
   /** Set when the capture left the content of this file out. */
@@ -36,7 +38,9 @@ export async function openContent(file: NtfsFile, stream: string, options: Conte
   const { volume, geometry } = file.mft
   const reader = file.reader(AttributeType.data, stream)
   if (reader === undefined) {
-    throw new NotFoundError('NO_SUCH_STREAM', stream === '' ? 'it has no content' : `it has no stream '${stream}'`)
+    const { path } = options
+    const message = stream === '' ? `${path} has no content` : `${path} has no stream '${stream}'`
+    throw new NotFoundError('NO_SUCH_STREAM', message, { path, stream })
   }
   const [first, ...rest] = inOrder(file.find(AttributeType.data, stream))
   const reparsePoint = stream === '' ? await readReparsePoint(file) : undefined
@@ -45,6 +49,7 @@ export async function openContent(file: NtfsFile, stream: string, options: Conte
     flags: first.flags,
     size: reader.size,
     isHole: reader.runs?.clusterCount === 0,
+    hasHole: reparsePoint !== undefined && !isCompressed(first) && reader.hasHole,
     fileAttributes: options.fileAttributes,
     reparsePoint,
     leftOut: options.leftOut,

@@ -3,12 +3,12 @@ import type { Finding } from '../finding.ts'
 import { isDamage } from './damage.ts'
 import type { EntryReader, OpenedFile } from './entry-reader.ts'
 import { isShortName } from './file-name.ts'
-import { recordBytes } from './file-summary.ts'
 import type { FileTree } from './file-tree.ts'
 import { FindingTally } from './finding-tally.ts'
 import { type Folder, Folders } from './folders.ts'
 import { SystemRecord } from './format.ts'
 import { isDirectory, type NtfsEntry } from './ntfs-entry.ts'
+import { recordBytes } from './record-bytes.ts'
 import { type MftPiece, nextInUse, recordsInUse } from './record-scan.ts'
 
 /** Entries that wait take about 25 MiB then. */

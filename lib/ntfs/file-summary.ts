@@ -1,23 +1,14 @@
 /** What a list shows of a file, gathered from its records where they lie. spec-notes/ntfs.md, File summary. */
-import type { NamedStream } from '../volume/entry.ts'
+import { FileAttribute, type NamedStream } from '../volume/entry.ts'
 import { shownName } from '../volume/path.ts'
 import type { Geometry } from './boot-sector.ts'
 import { FIXUP_OFFSET_WITH_NUMBER } from './file-record.ts'
 import { AttributeType, type FileReference, fileNameHeader, Namespace, RecordFlag } from './format.ts'
+import { INTERIX_MARK, INTERIX_MARK_SIZE } from './interix.ts'
+import { isFramed, type RecordBytes } from './record-bytes.ts'
 import { ReparseTag } from './reparse-tag.ts'
-import { HOLE, RunCursor } from './run-list.ts'
+import { StreamSummary } from './stream-summary.ts'
 import { WOF_STREAM } from './wof-reader.ts'
-
-/** Whole records in memory, and the same bytes as numbers are read from them fastest. */
-export interface RecordBytes {
-  readonly bytes: Buffer
-  readonly view: DataView
-}
-
-export const recordBytes = (bytes: Buffer): RecordBytes => ({
-  bytes,
-  view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
-})
 
 /** Files whose times are kept in one piece of memory. */
 const TIMES_CHUNK = 512
@@ -26,8 +17,6 @@ export const TIMES_PER_FILE = 4
 
 /** Set in the attributes that $FILE_NAME has, for a directory. */
 const DIRECTORY_FLAG = 0x1000_0000
-
-const NO_STREAMS: readonly NamedStream[] = []
 
 /**
  * One file after the other: `begin` with its base record, `add` each record of it, then take what it says. One summary
@@ -39,20 +28,16 @@ export class FileSummary {
   isDirectory = false
   /** FILE_ATTRIBUTE bits. */
   attributes = 0
-  /** Bytes of the unnamed stream. */
-  size = 0
-  /** Bytes of the clusters of all streams. */
-  allocatedSize = 0
-  streams: readonly NamedStream[] = NO_STREAMS
+  readonly streams: StreamSummary
   /** The names that are no short ones, and the directory that each is in: so many of each, and what the last file had behind them. */
   nameCount = 0
   readonly names: string[] = []
   readonly parents: number[] = []
   readonly parentSequences: number[] = []
-  /** Attribute flags of the unnamed stream. */
-  dataFlags = 0
   /** The value of the reparse point. Lies in the record: look at it before the next one is begun. */
   reparsePoint: Buffer | undefined
+  /** The content, where it begins as that of links and devices of Interix does. Lies in the record, too. */
+  interix: Buffer | undefined
   /** Whether more of it lies elsewhere: it has an attribute list, or a reparse point outside of its record. */
   isPartial = false
   /** What is wrong with its attributes; those before it count. */
@@ -62,20 +47,10 @@ export class FileSummary {
   timesAt = 0
   #timeHalves = new Uint32Array(0)
   readonly #recordSize: number
-  readonly #clusterSize: number
-  readonly #cursor: RunCursor
-  #hasContent = false
-  #firstLcn = HOLE
-  #firstLcnOfWof = HOLE
-  /** Of the unnamed stream; below 0 where it is not non-resident. */
-  #dataClusters = -1
-  /** Whether the unnamed stream is one run of clusters, written to its end. */
-  #isOneRun = false
 
-  constructor({ recordSize, clusterSize, clusterCount }: Geometry) {
-    this.#recordSize = recordSize
-    this.#clusterSize = clusterSize
-    this.#cursor = new RunCursor(clusterCount)
+  constructor(geometry: Geometry) {
+    this.#recordSize = geometry.recordSize
+    this.streams = new StreamSummary(geometry)
   }
 
   get #isWof(): boolean {
@@ -88,29 +63,18 @@ export class FileSummary {
 
   /** The named streams but for the one that Windows keeps compressed content in, and shows to nobody. */
   get shownStreams(): readonly NamedStream[] {
-    return this.#isWof ? this.streams.filter(({ name }) => name !== WOF_STREAM) : this.streams
+    const { named } = this.streams
+    return this.#isWof ? named.filter(({ name }) => name !== WOF_STREAM) : named
   }
 
   /** Byte of the volume where the content begins; undefined where it has no clusters. */
   get position(): number | undefined {
-    const lcn = this.#firstLcn === HOLE && this.#isWof ? this.#firstLcnOfWof : this.#firstLcn
-    return lcn === HOLE ? undefined : lcn * this.#clusterSize
+    return this.streams.positionOf(this.#isWof)
   }
 
   /** Whether the content is nothing but the bytes from `position` on. */
   get isContiguous(): boolean {
-    return (
-      this.#isOneRun &&
-      this.dataFlags === 0 &&
-      this.reparsePoint === undefined &&
-      !this.isPartial &&
-      this.problem === undefined
-    )
-  }
-
-  /** Whether the unnamed stream is neither in the record nor in any cluster. */
-  get isHole(): boolean {
-    return this.#dataClusters === 0
+    return this.streams.isContiguous && this.reparsePoint === undefined && !this.isPartial && this.problem === undefined
   }
 
   /** Begins the file whose record `number` is at `at`. False when that extends another, which alone lists it. */
@@ -127,19 +91,12 @@ export class FileSummary {
 
   #reset(): void {
     this.attributes = 0
-    this.size = 0
-    this.#hasContent = false
-    this.allocatedSize = 0
-    this.streams = NO_STREAMS
+    this.streams.begin()
     this.nameCount = 0
-    this.dataFlags = 0
-    this.#dataClusters = -1
-    this.#isOneRun = false
     this.reparsePoint = undefined
+    this.interix = undefined
     this.isPartial = false
     this.problem = undefined
-    this.#firstLcn = HOLE
-    this.#firstLcnOfWof = HOLE
     this.timesAt += TIMES_PER_FILE
     if (this.timesAt >= this.times.length) {
       this.times = new BigUint64Array(TIMES_CHUNK * TIMES_PER_FILE)
@@ -162,8 +119,8 @@ export class FileSummary {
     this.beginUnknown({ record, sequence })
     this.isDirectory = (name.attributes & DIRECTORY_FLAG) !== 0
     this.attributes = name.attributes
-    this.size = sizeOrNone(name.dataSize)
-    this.allocatedSize = sizeOrNone(name.allocatedSize)
+    this.streams.size = sizeOrNone(name.dataSize)
+    this.streams.allocatedSize = sizeOrNone(name.allocatedSize)
     const { created, modified, recordChanged, accessed } = name
     this.times.set([created, modified, recordChanged, accessed], this.timesAt)
   }
@@ -197,8 +154,9 @@ export class FileSummary {
         return
       }
       const next = attribute + length
-      if (type === AttributeType.data && !isResident) this.#addExtent(records, attribute, next)
-      else if (type === AttributeType.attributeList) this.isPartial = true
+      if (type === AttributeType.data && !isResident) {
+        this.problem = this.streams.addExtent(records, attribute, next) ?? this.problem
+      } else if (type === AttributeType.attributeList) this.isPartial = true
       else if (!isResident) this.isPartial ||= type === AttributeType.reparsePoint
       else if (!this.#addResident(records, attribute, type)) {
         this.problem = `a file name that is cut off at byte ${attribute - at}`
@@ -221,9 +179,8 @@ export class FileSummary {
     } else if (type === AttributeType.fileName) {
       return this.#addName(records, value, end)
     } else if (type === AttributeType.data) {
-      const name = nameOf(records, attribute)
-      if (name !== '') this.#addStream(name, length)
-      else this.#setSize(length)
+      this.problem = this.streams.addResident(records, attribute, length) ?? this.problem
+      if ((this.attributes & FileAttribute.system) !== 0) this.#noteInterix(records, attribute, value, end)
     } else if (type === AttributeType.reparsePoint) {
       this.reparsePoint = records.bytes.subarray(value, end)
     }
@@ -243,84 +200,12 @@ export class FileSummary {
     return true
   }
 
-  #setSize(size: number): void {
-    if (this.#hasContent) this.problem = 'a second content'
-    this.#hasContent = true
-    this.size = size
+  #noteInterix({ bytes, view }: RecordBytes, attribute: number, value: number, end: number): void {
+    const isUnnamed = view.getUint8(attribute + 9) === 0
+    const isMarked = value + INTERIX_MARK_SIZE <= end && view.getUint32(value, true) === INTERIX_MARK
+    if (isUnnamed && isMarked) this.interix = bytes.subarray(value, end)
   }
-
-  #addStream(name: string, size: number): void {
-    if (this.streams === NO_STREAMS) this.streams = [{ name, size }]
-    else (this.streams as NamedStream[]).push({ name, size })
-  }
-
-  /** An extent of $DATA: the sizes are those of the first, clusters have all of them. */
-  #addExtent(records: RecordBytes, attribute: number, next: number): void {
-    const { bytes, view } = records
-    const name = nameOf(records, attribute)
-    const lowestVcn = signed64(view, attribute + 0x10)
-    if (lowestVcn === 0) {
-      const size = signed64(view, attribute + 0x30)
-      if (name !== '') this.#addStream(name, size)
-      else {
-        this.#setSize(size)
-        this.dataFlags = view.getUint16(attribute + 0xc, true)
-      }
-    }
-    const cursor = this.#cursor
-    let firstLcn = HOLE
-    let clusters = 0
-    let runs = 0
-    cursor.begin(bytes, attribute + view.getUint16(attribute + 0x20, true), next, lowestVcn)
-    while (cursor.next()) {
-      runs++
-      if (cursor.lcn === HOLE) continue
-      if (clusters === 0) firstLcn = cursor.lcn
-      clusters += cursor.length
-    }
-    this.allocatedSize += clusters * this.#clusterSize
-    if (cursor.problem !== undefined) this.problem = cursor.problem
-    else if (cursor.end !== signed64(view, attribute + 0x18) + 1) this.problem = 'a runlist of the wrong length'
-    if (name === '') this.#dataClusters = Math.max(0, this.#dataClusters) + clusters
-    if (name === '')
-      this.#isOneRun = runs === 1 && clusters === cursor.end && this.#isWritten(view, attribute, clusters)
-    if (lowestVcn !== 0) return
-    if (name === '') this.#firstLcn = firstLcn
-    else if (name === WOF_STREAM) this.#firstLcnOfWof = firstLcn
-  }
-
-  /** Whether an extent begins its stream, holds it to its end, and was written so far: nothing of it reads as zeros. */
-  #isWritten(view: DataView, attribute: number, clusters: number): boolean {
-    const [size, initialized] = [signed64(view, attribute + 0x30), signed64(view, attribute + 0x38)]
-    return signed64(view, attribute + 0x10) === 0 && size <= initialized && size <= clusters * this.#clusterSize
-  }
-}
-
-/** Below 2^53. */
-const isSize = (view: DataView, at: number) => view.getUint32(at + 4, true) < 2 ** 21
-
-/** Whether what the attribute of `length` bytes leads to lies in it, and its clusters are in order. */
-function isFramed(view: DataView, attribute: number, length: number, isResident: boolean): boolean {
-  if (view.getUint16(attribute + 0xa, true) + 2 * view.getUint8(attribute + 9) > length) return false
-  if (isResident) return view.getUint16(attribute + 0x14, true) + view.getUint32(attribute + 0x10, true) <= length
-  const [lowestVcn, highestVcn] = [signed64(view, attribute + 0x10), signed64(view, attribute + 0x18)]
-  const runList = view.getUint16(attribute + 0x20, true)
-  const inOrder = lowestVcn >= 0 && highestVcn >= lowestVcn - 1 && Number.isSafeInteger(highestVcn + 1)
-  if (!inOrder || runList < 64 || runList > length) return false
-  // The first extent has the allocated, the data and the initialized size.
-  const at = attribute + 0x28
-  return lowestVcn > 0 || (isSize(view, at) && isSize(view, at + 8) && isSize(view, at + 16))
-}
-
-function nameOf({ bytes, view }: RecordBytes, attribute: number): string {
-  const length = view.getUint8(attribute + 9)
-  if (length === 0) return ''
-  const start = attribute + view.getUint16(attribute + 0xa, true)
-  return bytes.toString('utf16le', start, start + 2 * length)
 }
 
 /** A copy of a size, which nothing depends on. */
 const sizeOrNone = (size: bigint) => (size <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(size) : 0)
-
-/** Rounded above 2^53, and then of no use as a size or a VCN. */
-const signed64 = (view: DataView, at: number) => view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true)

@@ -5,6 +5,7 @@ import type { LeftOut } from '../volume/left-out.ts'
 import { isDamage } from './damage.ts'
 import type { FileSummary } from './file-summary.ts'
 import { AttributeFlag, fileRecordHeader } from './format.ts'
+import { decodeInterix } from './interix.ts'
 import type { Mft } from './mft.ts'
 import { decodeReparsePoint, kindOfReparsePoint, linkTarget, type ReparsePoint } from './reparse-point.ts'
 import { whyUndecodable } from './undecodable.ts'
@@ -31,14 +32,17 @@ export function natureOf(
   mft: Mft,
 ): Nature {
   const plain = summary.isDirectory ? DIRECTORY : FILE
-  const { reparsePoint, problem } = summary
-  const isPlain = reparsePoint === undefined && point === undefined && (summary.dataFlags & CODED) === 0
+  const { reparsePoint, interix, problem } = summary
+  const isPlain =
+    reparsePoint === undefined && point === undefined && interix === undefined && (summary.streams.flags & CODED) === 0
   if (isPlain && leftOut === undefined && problem === undefined) return plain
   try {
     if (problem !== undefined) throw damaged(summary.number, mft.positionOf(summary.number), problem)
     const found = point ?? (reparsePoint && decodeReparsePoint(reparsePoint, mft.positionOf(summary.number)))
     const kind = found && kindOfReparsePoint(found)
     if (kind !== undefined) return { kind, target: linkTarget(found!), error: undefined }
+    const made = leftOut === undefined && interix !== undefined ? decodeInterix(interix) : undefined
+    if (made !== undefined) return { ...made, error: undefined }
     return summary.isDirectory ? plain : { ...plain, error: contentError(summary, found, leftOut) }
   } catch (error) {
     if (!isDamage(error)) throw error
@@ -57,9 +61,10 @@ const damaged = (record: number, position: number, problem: string) =>
 const contentError = (summary: FileSummary, reparsePoint: ReparsePoint | undefined, leftOut: LeftOut | undefined) =>
   whyUndecodable({
     name: '',
-    flags: summary.dataFlags,
-    size: summary.size,
-    isHole: summary.isHole,
+    flags: summary.streams.flags,
+    size: summary.streams.size,
+    isHole: summary.streams.isHole,
+    hasHole: summary.streams.hasHole,
     fileAttributes: summary.attributes,
     reparsePoint,
     leftOut,

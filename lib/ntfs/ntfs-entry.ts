@@ -35,8 +35,8 @@ export class NtfsEntry implements Entry {
     const { isDirectory, attributes } = summary
     this.name = name
     this.kind = kind
-    this.size = kind === 'file' ? summary.size : 0
-    this.allocatedSize = summary.allocatedSize
+    this.size = kind === 'file' ? summary.streams.size : 0
+    this.allocatedSize = summary.streams.allocatedSize
     this.attributes = (attributes % ATTRIBUTES_END) | (isDirectory ? FileAttribute.directory : 0)
     this.record = summary.number
     this.sequence = summary.sequence

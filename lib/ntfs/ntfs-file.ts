@@ -1,6 +1,6 @@
 /** A file: its base record with the records that extend it. spec-notes/ntfs.md, Attribute list. */
 import { MiB } from '../binary/size.ts'
-import { formatError } from '../errors.ts'
+import { formatError, hex } from '../errors.ts'
 import type { Attribute } from './attribute.ts'
 import { readAttributeList } from './attribute-list.ts'
 import { AttributeReader } from './attribute-reader.ts'
@@ -55,9 +55,11 @@ export class NtfsFile {
     return this.attributes.filter(attribute => attribute.type === type && attribute.name === name)
   }
 
-  /** The content of an attribute; undefined when the file has none such. Throws FormatError (NTFS_RUN_LIST). */
+  /** The content of an attribute; undefined when the file has none such. Throws FormatError (NTFS_RUN_LIST, NTFS_ATTRIBUTE). */
   reader(type: number, name = ''): AttributeReader | undefined {
     const [first, ...rest] = this.find(type, name)
+    const second = rest.length === 0 ? undefined : [first!, ...rest].find(({ resident }) => resident)
+    if (second !== undefined) throw twice(second)
     return first === undefined ? undefined : new AttributeReader(this.mft.volume, this.mft.geometry, [first, ...rest])
   }
 }
@@ -71,6 +73,14 @@ function checkCount(count: number, { position }: Attribute, recordSize: number):
   const [expected, actual] = [`one of attributes in at most ${most} records`, `one that names ${count}`]
   throw formatError('NTFS_ATTRIBUTE_LIST', { structure: 'NTFS attribute list', position, expected, actual })
 }
+
+const twice = ({ type, position }: Attribute) =>
+  formatError('NTFS_ATTRIBUTE', {
+    structure: `NTFS attribute ${hex(type)}`,
+    position,
+    expected: 'the only one of its kind and name',
+    actual: 'one of several, of which it is not known which counts',
+  })
 
 const misplaced = ({ number, position, base }: FileRecord, expected: string) =>
   formatError('NTFS_MISPLACED_RECORD', {

@@ -21,6 +21,13 @@ import { isDirectory, type NtfsEntry } from './ntfs-entry.ts'
 import { NtfsFile } from './ntfs-file.ts'
 import { SecurityStore } from './security-store.ts'
 
+const KIND_WORDS = {
+  file: 'a file',
+  directory: 'a directory',
+  link: 'a link',
+  other: 'a device, a pipe, a socket or the like',
+} as const
+
 /** Entries that are read and handed on together. */
 const BATCH = 1024
 
@@ -89,13 +96,15 @@ export class NtfsFiles implements Files {
 
   async open(entry: Entry, stream = '', options: OpenStreamOptions = {}): Promise<BlockDevice> {
     const { reference, record, path, kind, attributes, position, size, isContiguous, error } = entry as NtfsEntry
-    if (kind !== 'file' && stream === '') throw new NotFoundError('NOT_A_FILE', `${path} is a ${kind}`, { path, kind })
+    if (kind !== 'file' && stream === '') {
+      throw new NotFoundError('NOT_A_FILE', `${path} is ${KIND_WORDS[kind]}`, { path, kind })
+    }
     if (stream === '' && isContiguous && error === undefined && !this.#reader.leftOut.has(record)) {
       return new SliceDevice(this.#mft.volume, { offset: position!, length: size })
     }
     const file = await NtfsFile.open(this.#mft, reference)
     const leftOut = this.#reader.leftOut.get(record)
-    return await openContent(file, stream, { ...options, leftOut, fileAttributes: attributes })
+    return await openContent(file, stream, { ...options, path, leftOut, fileAttributes: attributes })
   }
 
   async details(entry: Entry): Promise<EntryDetails> {
@@ -229,7 +238,9 @@ export class NtfsFiles implements Files {
   async #indexOf(directory: NtfsEntry): Promise<DirectoryIndex> {
     const { reference, path, kind } = directory
     const file = await NtfsFile.open(this.#mft, reference)
-    if (!file.base.directory) throw new NotFoundError('NOT_A_DIRECTORY', `${path} is a ${kind}`, { path, kind })
+    if (!file.base.directory) {
+      throw new NotFoundError('NOT_A_DIRECTORY', `${path} is ${KIND_WORDS[kind]}`, { path, kind })
+    }
     return new DirectoryIndex(file, this.#tree.upcase)
   }
 }

@@ -67,6 +67,11 @@ export class NtfsVolume implements Volume {
     return new NtfsVolume(mft, tree, learned)
   }
 
+  /** With the backup of the boot sector, which lies behind the last sector that is counted. */
+  get size(): number {
+    return (this.geometry.totalSectors + 1) * this.geometry.sectorSize
+  }
+
   get sectorSize(): number {
     return this.geometry.sectorSize
   }

@@ -17,6 +17,8 @@ export interface StreamFacts {
   readonly size: number
   /** Whether it is neither in the record nor in any cluster. */
   readonly isHole: boolean
+  /** Whether some of what was written is in no cluster. */
+  readonly hasHole: boolean
   /** FILE_ATTRIBUTE bits of the file, from $STANDARD_INFORMATION. */
   readonly fileAttributes: number
   readonly reparsePoint: ReparsePoint | undefined
@@ -57,7 +59,10 @@ export function whyUndecodable(facts: StreamFacts): UnsupportedError | undefined
 }
 
 /** Why the reparse point stands for content that is elsewhere. */
-function whyReplaced(point: ReparsePoint, { isHole, fileAttributes }: StreamFacts): UnsupportedError | undefined {
+function whyReplaced(
+  point: ReparsePoint,
+  { isHole, hasHole, fileAttributes }: StreamFacts,
+): UnsupportedError | undefined {
   const refuse = (code: string, message: string) =>
     new UnsupportedError(code, message, { tag: point.tag, tagName: tagName(point.tag) })
   const away = isHole || (fileAttributes & AWAY) !== 0
@@ -72,12 +77,18 @@ function whyReplaced(point: ReparsePoint, { isHole, fileAttributes }: StreamFact
       return refuse('NTFS_WIM_BACKED', 'the content is in a WIM file that was mounted here')
     case ReparseTag.hsm:
     case ReparseTag.hsm2:
-      return away ? refuse('NTFS_HSM', 'the content was moved to other storage (hierarchical storage)') : undefined
+      return away || hasHole
+        ? refuse('NTFS_HSM', 'the content was moved to other storage (hierarchical storage)')
+        : undefined
+  }
+  if (isCloudTag(point.tag) || CLOUD_TAGS.has(point.tag)) {
+    if (away) {
+      return refuse('NTFS_CLOUD_PLACEHOLDER', 'the content is in the cloud only: the file was not kept on this device')
+    }
+    if (!hasHole) return undefined
+    return refuse('NTFS_CLOUD_PLACEHOLDER', 'parts of the content are in the cloud only: holes stand for them here')
   }
   if (!away || isNameSurrogate(point.tag)) return undefined
-  if (isCloudTag(point.tag) || CLOUD_TAGS.has(point.tag)) {
-    return refuse('NTFS_CLOUD_PLACEHOLDER', 'the content is in the cloud only: the file was not kept on this device')
-  }
   const tag = tagName(point.tag) ?? hex(point.tag)
   return refuse('NTFS_PLACEHOLDER', `the content is not here: the reparse point ${tag} stands for it`)
 }

@@ -92,6 +92,16 @@ describeWith(volumeTools, 'files of a damaged volume', () => {
     expect((await files.stat('/cases/nAME')).name.toLowerCase()).toBe('name')
   })
 
+  test('a record with two contents: neither is given for the file, in lists as when it is opened', async () => {
+    const files = await damaged(bytes => {
+      // Its security descriptor becomes another unnamed $DATA.
+      bytes.writeUInt32LE(0x80, attributePlace(bytes, recordOf(bytes, 'kept'), 0x50))
+    })
+    const kept = await files.stat('/folder/below/kept')
+    expect(kept.error).toMatchObject({ code: 'NTFS_ATTRIBUTE' })
+    await expect(files.open(kept)).rejects.toMatchObject({ code: 'NTFS_ATTRIBUTE' })
+  })
+
   test('the torn record of a directory: what is in it is still found, listed and opened', async () => {
     const files = await damaged(bytes => tear(bytes, 'folder'))
     const entries = await scan(files)

@@ -1,5 +1,5 @@
 /** Content that is not in the volume or has no key: an error by name, from a list and from opening alike. */
-import { mkdir, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, open, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { decodeReparsePoint } from '../../lib/ntfs/reparse-point.ts'
@@ -18,12 +18,14 @@ const PLAIN: StreamFacts = {
   flags: 0,
   size: 1000,
   isHole: false,
+  hasHole: false,
   fileAttributes: 0x20,
   reparsePoint: undefined,
   leftOut: undefined,
 }
 const leftOut = { path: '\\pagefile.sys', reason: 'pagefile', bytes: 1000, clusters: 1 } as const
-const AWAY = { isHole: true }
+const AWAY = { isHole: true, hasHole: true }
+const PARTS = { hasHole: true }
 const OFFLINE = { fileAttributes: FileAttribute.offline }
 const RECALLED = { fileAttributes: FileAttribute.recallOnDataAccess }
 
@@ -53,12 +55,14 @@ describe('whether a stream can be read', () => {
     ['single instance', { reparsePoint: point(0x80000007) }, 'NTFS_SINGLE_INSTANCE'],
     ['HSM, away', { ...OFFLINE, reparsePoint: point(0xc0000004) }, 'NTFS_HSM'],
     ['HSM 2, away', { ...AWAY, reparsePoint: point(0x80000006) }, 'NTFS_HSM'],
+    ['HSM, parts of it', { ...PARTS, reparsePoint: point(0xc0000004) }, 'NTFS_HSM'],
     ['HSM, here', { reparsePoint: point(0xc0000004) }, undefined],
     ...[0x9000001a, 0x9000601a, 0x9000f01a, 0x80000021, 0x8000001e, 0x9000001c].flatMap(
       (tag): [string, Partial<StreamFacts>, string | undefined][] => [
         [`cloud ${tag.toString(16)}, a hole`, { ...AWAY, reparsePoint: point(tag) }, 'NTFS_CLOUD_PLACEHOLDER'],
         [`cloud ${tag.toString(16)}, offline`, { ...OFFLINE, reparsePoint: point(tag) }, 'NTFS_CLOUD_PLACEHOLDER'],
         [`cloud ${tag.toString(16)}, in part`, { ...RECALLED, reparsePoint: point(tag) }, 'NTFS_CLOUD_PLACEHOLDER'],
+        [`cloud ${tag.toString(16)}, with holes`, { ...PARTS, reparsePoint: point(tag) }, 'NTFS_CLOUD_PLACEHOLDER'],
         [`cloud ${tag.toString(16)}, here`, { reparsePoint: point(tag) }, undefined],
       ],
     ),
@@ -69,6 +73,7 @@ describe('whether a stream can be read', () => {
     ],
     ['a container layer', { ...AWAY, reparsePoint: point(0x90001018) }, 'NTFS_PLACEHOLDER'],
     ['an unknown tag, a hole', { ...AWAY, reparsePoint: point(0x80004321) }, 'NTFS_PLACEHOLDER'],
+    ['an unknown tag, sparse', { ...PARTS, reparsePoint: point(0x80004321) }, undefined],
     ['an unknown tag, here', { reparsePoint: point(0x80004321) }, undefined],
     ['a link with a hole', { ...AWAY, reparsePoint: point(0xa000000c) }, undefined],
   ])('%s', (_, facts, code) => {
@@ -102,6 +107,10 @@ describeWith([...volumeTools, 'setfattr'], 'a volume', () => {
       await setReparsePoint(join(folder, 'no stream'), 0x80000017, wof(2, 1))
       await writeFile(join(folder, 'on the disk'), noise(50_000))
       await setReparsePoint(join(folder, 'on the disk'), 0x9000601a, Buffer.alloc(20, 1))
+      const parts = await open(join(folder, 'in part'), 'w')
+      await parts.truncate(100_000)
+      await parts.write(noise(8192), 0, 8192, 40_960).finally(() => parts.close())
+      await setReparsePoint(join(folder, 'in part'), 0x9000601a, Buffer.alloc(20, 1))
       await mkdir(join(folder, 'synchronised'))
       await setReparsePoint(join(folder, 'synchronised'), 0x9000601a, Buffer.alloc(20, 1))
     })
@@ -116,6 +125,10 @@ describeWith([...volumeTools, 'setfattr'], 'a volume', () => {
       await second.read(0, target)
       expect(target.toString()).toBe('is read')
     }
+    const parts = await files.stat('in part')
+    const refused = { code: 'NTFS_CLOUD_PLACEHOLDER', message: expect.stringContaining('parts of the content') }
+    expect(parts.error).toMatchObject(refused)
+    await expect(files.open(parts)).rejects.toMatchObject(refused)
     await expect(files.open(await files.stat('no stream'))).rejects.toMatchObject({ code: 'NTFS_WOF_STREAM' })
     await expect(files.open(await files.stat('no stream'), 'third')).rejects.toMatchObject({ code: 'NO_SUCH_STREAM' })
     const here = await files.open(await files.stat('on the disk'))
