@@ -28,6 +28,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ default: CommandModule }
   partitions: () => import('./commands/partitions.ts'),
   rebase: () => import('./commands/rebase.ts'),
   relink: () => import('./commands/relink.ts'),
+  repair: () => import('./commands/repair.ts'),
   stat: () => import('./commands/stat.ts'),
   tree: () => import('./commands/tree.ts'),
   verify: () => import('./commands/verify.ts'),

@@ -25,6 +25,8 @@ export { type DiffOptions, type DiffReport, DiskDiff } from './copy/diff.ts'
 export type { Manifest } from './copy/manifest.ts'
 /** A differencing image gets another parent. */
 export { type RebaseOptions, type RebaseReport, rebaseImage } from './copy/rebase.ts'
+/** A damaged image is put right, and can be made what it was again. */
+export { type RepairOptions, type RepairReport, repairImage, type UndoneRepair, undoRepair } from './copy/repair.ts'
 /** Whether an image still holds what was captured. */
 export { type VerifyOptions, verifyImage } from './copy/verify.ts'
 export type { VerifyReport } from './copy/verify-report.ts'

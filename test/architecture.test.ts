@@ -9,6 +9,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   binary: ['errors'],
   device: ['errors', 'binary'],
+  undo: ['errors', 'binary', 'device'],
   volume: ['errors', 'device'],
   codec: ['errors'],
   vhdx: ['errors', 'binary', 'device'],
@@ -18,7 +19,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   fat: ['errors', 'binary', 'device', 'volume'],
   exfat: ['errors', 'binary', 'device', 'volume'],
   image: ['errors', 'binary', 'device', 'volume', 'vhdx', 'vhd', 'partition', 'ntfs', 'fat', 'exfat'],
-  copy: ['errors', 'binary', 'device', 'volume', 'vhdx', 'vhd', 'partition', 'image', 'platform'],
+  copy: ['errors', 'binary', 'device', 'undo', 'volume', 'vhdx', 'vhd', 'partition', 'image', 'platform'],
   extract: ['errors', 'binary', 'device', 'volume', 'partition', 'image', 'copy', 'platform'],
   platform: ['errors', 'device'],
   index: [

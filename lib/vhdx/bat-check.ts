@@ -136,7 +136,7 @@ export class BatCheck {
     if (end > this.#fileEnd) return 'BAT_BEYOND_END'
     if (end > this.end) this.end = end
     if (this.taken.claim(first, count)) return undefined
-    return this.#areaAt(first, count) === undefined ? 'BAT_OVERLAP' : 'BAT_ON_STRUCTURE'
+    return areaAt(this.#areas, first, count) === undefined ? 'BAT_OVERLAP' : 'BAT_ON_STRUCTURE'
   }
 
   /** `length`: of the block of the entry `low` and `high`, in MiB. */
@@ -174,24 +174,24 @@ export class BatCheck {
       case 'BAT_ON_STRUCTURE':
         return {
           expected: 'in free space',
-          actual: `${place}, on the ${this.#areaAt(mebibyte, length)?.name}`,
+          actual: `${place}, on the ${areaAt(this.#areas, mebibyte, length)?.name}`,
         }
       case 'BAT_OVERLAP':
         return { expected: 'in free space', actual: `${place}, where another block lies` }
     }
   }
+}
 
-  /** The area that `count` MiB from `first` touch: the last one that begins before their end, or none. */
-  #areaAt(first: number, count: number): Area | undefined {
-    let [low, high] = [0, this.#areas.length]
-    while (low < high) {
-      const middle = Math.floor((low + high) / 2)
-      if (this.#areas[middle]!.offset < (first + count) * MiB) low = middle + 1
-      else high = middle
-    }
-    const area = this.#areas[low - 1]
-    return area !== undefined && endOf(area) > first * MiB ? area : undefined
+/** The one of `areas` that `count` MiB from `first` touch: the last one that begins before their end, or none. */
+export function areaAt(areas: readonly Area[], first: number, count: number): Area | undefined {
+  let [low, high] = [0, areas.length]
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    if (areas[middle]!.offset < (first + count) * MiB) low = middle + 1
+    else high = middle
   }
+  const area = areas[low - 1]
+  return area !== undefined && endOf(area) > first * MiB ? area : undefined
 }
 
 type BatRule = Extract<RuleCode, `BAT_${string}`> & Exclude<RuleCode, 'BAT_TOO_SMALL'>

@@ -175,6 +175,24 @@ export const PARENT_LOCATOR = 'a8d35f2d-b30b-454d-abf7-d3d84834ab0c'
 /** Not in the specification: Microsoft's openvmm marks a file with it while it is being created, and refuses it. */
 export const INCOMPLETE_FILE = '71cc85f0-1b69-4e28-9558-c3bf83ae75d3'
 
+/** The user metadata item that says what a repair could not save: spec-notes/vhdx.md, What repair notes. */
+export const REPAIR_NOTE = '1f1a8d2e-6c0b-4f5e-9d0a-5b7c3e1f8a64'
+export const repairNote = struct('VHDX repair note', 64, {
+  signature: magic('vhdxlost'),
+  version: u32,
+  flags: u32,
+  dataWriteGuid: guid,
+  repairedAt: u64,
+  lostBytes: u64,
+  rangeCount: u32,
+  reserved: reserved(12),
+})
+export const lostRange = struct('VHDX lost range', 16, { offset: u64, length: u64 })
+export const MORE_LOST = 1
+export const LOG_DISCARDED = 2
+/** With what else is in it, a metadata region of 1 MiB has room for so many. */
+export const MAX_LOST_RANGES = 16_384
+
 /**
  * BAT entries, [MS-VHDX] 2.5.1. Up to 67 million of them: they are read from the buffer in bat-entry.ts, so these are
  * only the names of their states.

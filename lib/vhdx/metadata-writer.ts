@@ -92,7 +92,8 @@ const isUser = (flags: number) => flags % 2 === IS_USER
 const isOf = (item: { readonly itemId: string; readonly flags: number }, key: ItemKey) =>
   item.itemId === key.itemId && isUser(item.flags) === key.isUser
 
-const flagsOf = (item: Pick<MetadataItem, 'isUser' | 'isVirtualDisk' | 'isRequired'>) =>
+/** The flags of an item, as in its entry. */
+export const flagsOf = (item: Pick<MetadataItem, 'isUser' | 'isVirtualDisk' | 'isRequired'>) =>
   (item.isUser ? IS_USER : 0) + (item.isVirtualDisk ? IS_VIRTUAL_DISK : 0) + (item.isRequired ? IS_REQUIRED : 0)
 
 const fullError = (what: string) =>

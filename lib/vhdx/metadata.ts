@@ -63,6 +63,9 @@ const KNOWN_ITEMS: Readonly<Record<string, { readonly name: string; readonly fla
 export const metadataItemName = (item: Pick<MetadataItem, 'itemId' | 'isUser'>) =>
   item.isUser ? undefined : KNOWN_ITEMS[item.itemId]?.name
 
+/** The flags that the specification gives to an item it knows. */
+export const knownFlags = (itemId: string) => KNOWN_ITEMS[itemId]!.flags
+
 /** Reads and checks the table and the known items of `region`. User items stay unread. */
 export async function readMetadataRegion(reader: StructureReader, region: Range): Promise<MetadataRegion> {
   const items = await readMetadataTable(reader, region)

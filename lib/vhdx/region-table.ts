@@ -1,4 +1,5 @@
 /** The two copies of the region table, [MS-VHDX] 2.2.3: where the BAT and the metadata lie. */
+import { crc32c } from '../binary/crc32c.ts'
 import { MiB } from '../binary/size.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { hex } from '../errors.ts'
@@ -72,6 +73,15 @@ export async function readRegionTables(reader: StructureReader): Promise<RegionT
     bat: findRegion(reader, regions, BAT_REGION),
     metadata: findRegion(reader, regions, METADATA_REGION),
   }
+}
+
+/** A table with these entries, of 32 bytes each, and its checksum. */
+export function regionTableBytes(entries: readonly Buffer[]): Buffer {
+  const bytes = Buffer.alloc(REGION_TABLE_SIZE)
+  const at = regionTableHeader.encode({ checksum: 0, entryCount: entries.length }, bytes)
+  Buffer.concat(entries).copy(bytes, at)
+  bytes.writeUInt32LE(crc32c(bytes), regionTableHeader.offsetOf('checksum'))
+  return bytes
 }
 
 async function readCopy(reader: StructureReader, position: number): Promise<RegionTableCopy> {

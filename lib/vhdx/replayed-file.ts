@@ -39,6 +39,13 @@ export class ReplayedFile extends BlockDevice {
     return false
   }
 
+  /** What of the file comes out of the log, in order. */
+  *replayedRanges(): Iterable<Range> {
+    for (const { offset, length, write } of this.#parts({ offset: 0, length: this.size })) {
+      if (write !== NONE) yield { offset, length }
+    }
+  }
+
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
     for (const part of this.#parts({ offset, length: target.length })) {
       await this.#readPart(part, target.subarray(part.offset - offset, endOf(part) - offset))

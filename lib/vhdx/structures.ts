@@ -108,7 +108,8 @@ async function replayLog(
   return { log: 'replayed', replay, file: new ReplayedFile(file, replay) }
 }
 
-function listAreas({ current }: Headers, { regions }: RegionTables): Area[] {
+/** What of the file no block may touch, in order. */
+export function listAreas({ current }: Pick<Headers, 'current'>, { regions }: Pick<RegionTables, 'regions'>): Area[] {
   const areas: Area[] = [{ name: 'header section', position: 0, offset: 0, length: HEADER_SECTION_SIZE }]
   if (current !== undefined) {
     areas.push({ name: 'log', position: current.position + header.offsetOf('logOffset'), ...logOf(current.header) })
@@ -118,7 +119,8 @@ function listAreas({ current }: Headers, { regions }: RegionTables): Area[] {
   return areas.sort((a, b) => a.offset - b.offset)
 }
 
-function checkOverlaps(reader: StructureReader, areas: readonly Area[]): void {
+/** Reports each of `areas`, which are in order, that begins before another one ends. */
+export function checkOverlaps(reader: StructureReader, areas: readonly Area[]): void {
   let last = areas[0]!
   for (const area of areas.slice(1)) {
     if (area.offset < endOf(last)) {
@@ -133,7 +135,8 @@ function checkOverlaps(reader: StructureReader, areas: readonly Area[]): void {
   }
 }
 
-function checkBatSize(reader: StructureReader, { bat }: RegionTables, geometry: Geometry): void {
+/** Reports a BAT region without room for all entries. */
+export function checkBatSize(reader: StructureReader, { bat }: Pick<RegionTables, 'bat'>, geometry: Geometry): void {
   const needed = batRegionLength(geometry.batEntryCount)
   if (bat === undefined || bat.length >= needed) return
   reader.report('BAT_TOO_SMALL', {

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { RULES } from '../../lib/vhdx/rules.ts'
+import { REPAIRS } from '../../lib/vhdx/repairs.ts'
+import { RULES, type RuleCode } from '../../lib/vhdx/rules.ts'
 import { repository } from '../helpers/folders.ts'
 
 const note = readFileSync(join(repository, 'spec-notes/vhdx.md'), 'utf8')
@@ -18,7 +19,10 @@ test('every section that the code cites', () => {
   expect(missing).toEqual([])
 })
 
-test('every rule, with its section and severity', () => {
-  const rows = Object.entries(RULES).map(([code, { section, severity }]) => `| ${code} | ${section} | ${severity} |`)
+test('every rule, with its section, its severity and what repair does', () => {
+  const rows = Object.entries(RULES).map(([code, { section, severity }]) => {
+    const { fate, words } = REPAIRS[code as RuleCode]
+    return `| ${code} | ${section} | ${severity} | ${fate}: ${words} |`
+  })
   expect(note.split('\n').filter(line => /^\| [A-Z]/.test(line))).toEqual(rows)
 })
