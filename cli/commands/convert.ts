@@ -137,7 +137,11 @@ function planText(plan: ConvertPlan, target: string): string {
 }
 
 function summaryText(summary: ConvertSummary, target: string): string {
-  const { image, bytesRead, bytesWritten, blocks, seconds } = summary
-  const inBlocks = blocks === null ? '' : ` (${blocks} blocks)`
-  return `${target} is complete: a ${formOf(image)} of ${formatSize(image.virtualSize)}, ${formatSize(bytesRead)} read, ${formatSize(bytesWritten)} written${inBlocks} in ${duration(seconds)}, ${formatSize(bytesWritten / Math.max(seconds, 0.001))}/s`
+  const { image, bytesRead, bytesWritten, sharedBytes, blocks, seconds } = summary
+  const how = [
+    ...(blocks === null ? [] : [`${blocks} blocks`]),
+    ...(sharedBytes === 0 ? [] : [`${formatSize(sharedBytes)} of it shared with what was read`]),
+  ]
+  const details = how.length === 0 ? '' : ` (${how.join(', ')})`
+  return `${target} is complete: a ${formOf(image)} of ${formatSize(image.virtualSize)}, ${formatSize(bytesRead)} read, ${formatSize(bytesWritten)} written${details} in ${duration(seconds)}, ${formatSize(bytesWritten / Math.max(seconds, 0.001))}/s`
 }

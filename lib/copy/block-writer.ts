@@ -41,10 +41,14 @@ async function settleAll(work: readonly Promise<unknown>[]): Promise<void> {
 /** Bytes of zeros written at a time to complete a block. */
 const ZEROS = Buffer.alloc(MiB)
 
+/** Takes `bytes` of the disk, which are there from `offset` on, to byte `place` of the file. */
+export type StoreContent = (place: number, bytes: Buffer, offset: number) => Promise<void>
+
 /** Places a block in the file when the first of it that is not zero comes, and writes every byte of the block. */
 export class FileBlockWriter implements BlockWriter {
   readonly #file: BlockDevice
   readonly #builder: BlockPlacer
+  readonly #store: StoreContent
   #block = -1
   /** Where the current block's payload lies in the file; undefined while nothing but zeros has come. */
   #place: number | undefined
@@ -52,16 +56,22 @@ export class FileBlockWriter implements BlockWriter {
   #written: Range[] = []
   blocks = 0
 
-  constructor(file: BlockDevice, builder: BlockPlacer) {
+  /** `store`: what takes content to the file. Default: it is written. */
+  constructor(
+    file: BlockDevice,
+    builder: BlockPlacer,
+    store: StoreContent = (place, bytes) => file.write(place, bytes),
+  ) {
     this.#file = file
     this.#builder = builder
+    this.#store = store
   }
 
   async write(offset: number, bytes: Buffer): Promise<{ done: Promise<unknown> }> {
     const writes: Promise<void>[] = []
     try {
       for (const { fileOffset, start, end } of await this.#placeParts(offset, bytes, writes)) {
-        writes.push(this.#file.write(fileOffset, bytes.subarray(start, end)))
+        writes.push(this.#store(fileOffset, bytes.subarray(start, end), offset + start))
       }
     } catch (error) {
       await Promise.allSettled(writes)

@@ -4,7 +4,7 @@ import type { Finding } from '../finding.ts'
 import { freeSpace } from '../platform/free-space.ts'
 import { hostFileSystem } from '../platform/host-file-system.ts'
 import { BlockCounter } from './block-counter.ts'
-import { type BlockWriter, FileBlockWriter } from './block-writer.ts'
+import { type BlockWriter, FileBlockWriter, type StoreContent } from './block-writer.ts'
 import {
   type ConvertedImage,
   type ConvertOptions,
@@ -18,6 +18,7 @@ import { copyWindows } from './copy-windows.ts'
 import { DenseWriter } from './dense-writer.ts'
 import { OutputFile, refuseSources, refuseTarget } from './output-file.ts'
 import { RescuingReader } from './rescuing-reader.ts'
+import { SharedContent } from './shared-content.ts'
 
 /** What a conversion did. Sizes are bytes. */
 export interface ConvertSummary {
@@ -25,6 +26,8 @@ export interface ConvertSummary {
   readonly bytesRead: number
   /** Size of the file. */
   readonly bytesWritten: number
+  /** Of these, what it shares with the files it was read from, where the file system can. */
+  readonly sharedBytes: number
   /** Blocks allocated in it; null where there are none. */
   readonly blocks: number | null
   readonly seconds: number
@@ -82,22 +85,26 @@ async function neededSpace(prepared: PreparedConversion, options: ConvertOptions
 }
 
 async function copy(prepared: PreparedConversion, file: BlockDevice, options: ConvertOptions) {
-  const { target, data } = prepared
+  const { source, target, data } = prepared
   const { place, blockSize } = target
+  const { signal } = options
   const image = await target.begin(file)
   const advance = meter('copying', place?.length ?? data.bytes, options)
+  const shared = new SharedContent(source.disk, file)
+  const store: StoreContent = (...content) => shared.store(...content)
   let [bytesRead, blocks] = [0, null as number | null]
   if (place === undefined) {
-    const writer = new FileBlockWriter(file, image.placer!)
-    bytesRead = await readInto(writer, prepared, options.signal, advance)
+    const writer = new FileBlockWriter(file, image.placer!, store)
+    bytesRead = await readInto(writer, prepared, signal, advance)
     blocks = writer.blocks
   } else {
-    bytesRead = await readInto(new DenseWriter(file, place, advance, options.signal), prepared, options.signal)
+    const writer = new DenseWriter(file, place, { onWritten: advance, store, signal })
+    bytesRead = await readInto(writer, prepared, signal)
     if (blockSize !== undefined) blocks = place.length / blockSize
   }
   options.onProgress?.({ phase: 'flushing', done: 0, total: 0 })
   await image.finish()
-  return { bytesRead, blocks }
+  return { bytesRead, sharedBytes: shared.bytes, blocks }
 }
 
 /** Gives `writer` all that may be data of the source, and returns how many bytes were read. */

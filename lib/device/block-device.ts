@@ -86,6 +86,14 @@ export abstract class BlockDevice implements ByteSource, AsyncDisposable {
   }
 
   /**
+   * Where the bytes of `range` lie as they are: in which device, and from which of its bytes on. Undefined where they are
+   * put together, or nothing says where they are.
+   */
+  async placeOf(range: Range): Promise<{ readonly device: BlockDevice; readonly offset: number } | undefined> {
+    return { device: this, offset: range.offset }
+  }
+
+  /**
    * Makes `length` bytes at `offset` those that `source` has at `from`, without copying: both lie in files of one file
    * system, and share its blocks until one of them is written. Whether that could be done; a `RangeCopier` copies what could not.
    */

@@ -46,6 +46,18 @@ export async function readExtents(extents: readonly Extent[], sources: Sources, 
   await settle(gather(extents).map(gathering => readGathering(gathering, sources, partOf)))
 }
 
+/** Where the bytes of `extents` lie, as `BlockDevice.placeOf` says. */
+export async function placeOfExtents(
+  extents: readonly Extent[],
+  { file, parent }: { readonly file: BlockDevice; readonly parent: BlockDevice | undefined },
+): ReturnType<BlockDevice['placeOf']> {
+  const [extent] = extents
+  if (extent === undefined || extents.length > 1 || extent.source === 'zeros') return undefined
+  const device = extent.source === 'file' ? file : parent
+  const range = { offset: extent.place, length: extent.length }
+  return device !== undefined && endOf(range) <= device.size ? device.placeOf(range) : undefined
+}
+
 /** Extents of one source that one read gets, in order. `offset`: byte of the disk that byte `place` of the source is. */
 interface Gathering extends Extent {
   readonly extents: readonly Extent[]

@@ -1,6 +1,6 @@
 /** The disk in a VHD file. */
 import { BlockDevice } from '../device/block-device.ts'
-import { readExtents } from '../device/extents.ts'
+import { placeOfExtents, readExtents } from '../device/extents.ts'
 import { endOf, intersect, mergeTouching, type Range } from '../device/ranges.ts'
 import { formatError, ReadOnlyError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
@@ -81,6 +81,12 @@ export class VhdDevice extends BlockDevice {
     if (this.#blocks === undefined) return this.#file.read(offset, target)
     const extents = await this.#blocks.extents({ offset, length: target.length }, this.#parent !== undefined)
     await readExtents(extents, { file: this.#file, parent: this.#parent }, target)
+  }
+
+  override async placeOf(range: Range) {
+    if (this.#blocks === undefined) return this.#file.placeOf(range)
+    const extents = await this.#blocks.extents(range, this.#parent !== undefined)
+    return placeOfExtents(extents, { file: this.#file, parent: this.#parent })
   }
 
   protected override dataRangesWithin(within: Range): AsyncIterable<Range> {

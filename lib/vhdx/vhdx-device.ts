@@ -1,6 +1,6 @@
 /** The disk in a VHDX file. */
 import { BlockDevice, type ByteSource, type ResizableDevice } from '../device/block-device.ts'
-import { type HeldRange, readExtents } from '../device/extents.ts'
+import { type HeldRange, placeOfExtents, readExtents } from '../device/extents.ts'
 import type { Range } from '../device/ranges.ts'
 import type { Finding } from '../finding.ts'
 import type { BlockStates } from './bat.ts'
@@ -147,6 +147,12 @@ export class VhdxDevice extends BlockDevice {
   async #readUnlocked(offset: number, target: Buffer): Promise<void> {
     const extents = await this.#blocks.extents({ offset, length: target.length })
     await readExtents(extents, { file: this.#content, parent: this.#parent }, target)
+  }
+
+  /** Not of an image that is written or was not closed properly: what is in its log lies in two places. */
+  override async placeOf(range: Range) {
+    if (this.#session !== undefined || this.log !== 'clean') return undefined
+    return placeOfExtents(await this.#blocks.extents(range), { file: this.#file, parent: this.#parent })
   }
 
   /** Blocks whose entries are broken count as data, so that whoever copies by ranges comes upon the error. */

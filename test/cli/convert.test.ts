@@ -41,6 +41,7 @@ test('says what it would do, does it, and says what it did', async () => {
     image: { format: 'raw', type: 'fixed', virtualSize: 10 * MiB, blockSize: null, diskId: null },
     bytesRead: 4 * MiB,
     bytesWritten: 10 * MiB,
+    sharedBytes: expect.any(Number),
     blocks: null,
     seconds: expect.any(Number),
     warnings: [],

@@ -23,6 +23,7 @@ import { type CorpusImage, sha256, sparseSha256, testEachImage } from '../helper
 import { putBytes } from '../helpers/disks.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { attachLoop } from '../helpers/loop.ts'
+import { mountNew } from '../helpers/mounted.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { run, testWith } from '../helpers/tools.ts'
 import * as images from '../image/chain-images.ts'
@@ -135,6 +136,31 @@ async function convertInTurn(image: CorpusImage): Promise<void> {
     expect([opened.disk.size, await sparseSha256(opened.disk)]).toEqual([size, hash])
     source = target
   }
+}
+
+for (const type of ['btrfs', 'xfs'] as const) {
+  testWith([type], `on ${type} the content is shared with the source, whatever the forms`, async () => {
+    await using mounted = await mountNew(type)
+    const [disk, child] = [mounted.path('disk.raw'), mounted.path('child.vhdx')]
+    await writeFile(disk, Buffer.concat([pattern(5 * MiB), Buffer.alloc(3 * MiB), pattern(2 * MiB)]))
+    for (const [source, name, fixed, shared] of [
+      ['disk.raw', 'a.vhdx', false, 7],
+      ['a.vhdx', 'b.vhdx', true, 7],
+      // Of blocks of 2 MiB, in which is a MiB of zeros here and there.
+      ['b.vhdx', 'c.vhd', false, 8],
+      ['c.vhd', 'd.raw', true, 8],
+      ['disk.raw', 'e.vhd', true, 10],
+    ] as const) {
+      const { sharedBytes } = await convert(mounted.path(source), mounted.path(name), { fixed })
+      expect([name, sharedBytes / MiB]).toEqual([name, shared])
+      expect(await hashOf(mounted.path(name))).toBe(await hashOf(disk))
+      await using file = await FileDevice.open(mounted.path(name))
+      expect(await file.isSparse()).toBe(false)
+    }
+    await createChild(child, mounted.path('a.vhdx'))
+    const flat = await convert(child, mounted.path('flat.vhdx'))
+    expect([flat.sharedBytes, await hashOf(mounted.path('flat.vhdx'))]).toEqual([7 * MiB, await hashOf(disk)])
+  })
 }
 
 describe('a chain', () => {
@@ -433,9 +459,10 @@ test('blocks that are not zeros are counted as they would be written', async () 
 test('a dense file gets every byte once, in order', async () => {
   const file = new MemoryDevice(0, { growable: true })
   let written = 0
-  const writer = new DenseWriter(file, { offset: 100, length: 9 * MiB }, bytes => {
+  const onWritten = (bytes: number) => {
     written += bytes
-  })
+  }
+  const writer = new DenseWriter(file, { offset: 100, length: 9 * MiB }, { onWritten })
   for (const offset of [0, 5 * MiB + 1]) await (await writer.write(offset, pattern(700, offset))).done
   await writer.finish()
   expect([file.size, written]).toEqual([9 * MiB + 100, 9 * MiB])
