@@ -1,12 +1,18 @@
 /** Content of any size into a file, several pieces at a time. */
 import type { FileHandle } from 'node:fs/promises'
+import { MiB } from '../binary/size.ts'
 import { mapInOrder } from '../copy/map-in-order.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import type { BufferPool } from '../device/buffer-pool.ts'
+import { DirectWriter } from '../device/direct-writer.ts'
 import type { Range } from '../device/ranges.ts'
 import { withStorageErrors } from '../device/storage-error.ts'
 
+/** From this size on content goes past the page cache: shorter files are done sooner when they wait there for the medium. */
+const LEAST_DIRECT = 16 * MiB
+
 export interface CopyOptions {
+  /** Of aligned memory, without which nothing goes past the page cache. */
   readonly buffers: BufferPool
   readonly signal: AbortSignal | undefined
   /** Called with the bytes of each piece. */
@@ -21,27 +27,30 @@ export async function copyContent(
   { buffers, signal, onCopied }: CopyOptions,
 ): Promise<void> {
   await withStorageErrors({ verb: 'resize', path }, () => file.truncate(content.size))
+  const direct = content.size < LEAST_DIRECT ? undefined : new DirectWriter(file.fd)
   const pieces = mapInOrder(piecesOf(content, buffers.size), buffers.count, ({ offset, length }) =>
     buffers.with(async buffer => {
       signal?.throwIfAborted()
       const piece = buffer.subarray(0, length)
       await content.read(offset, piece)
-      await withStorageErrors({ verb: 'write', path, position: offset, length }, () => writeAll(file, offset, piece))
+      await withStorageErrors({ verb: 'write', path, position: offset, length }, async () => {
+        for (let done = (await direct?.write(offset, piece)) ?? 0; done < length; ) {
+          done += (await file.write(piece, done, length - done, offset + done)).bytesWritten
+        }
+      })
       return length
     }),
   )
-  for await (const length of pieces) onCopied(length)
+  try {
+    for await (const length of pieces) onCopied(length)
+  } finally {
+    await direct?.close()
+  }
 }
 
 async function* piecesOf(content: BlockDevice, size: number): AsyncGenerator<Range> {
   for await (const { offset, length } of content.dataRanges()) {
     for (let done = 0; done < length; done += size)
       yield { offset: offset + done, length: Math.min(size, length - done) }
-  }
-}
-
-async function writeAll(file: FileHandle, offset: number, bytes: Buffer): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten
   }
 }

@@ -2,6 +2,7 @@
 import { chmod, rm, utimes } from 'node:fs/promises'
 import { MiB } from '../binary/size.ts'
 import { mapInOrder } from '../copy/map-in-order.ts'
+import { alignedBuffer } from '../device/aligned-memory.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { BufferPool } from '../device/buffer-pool.ts'
 import { storageError } from '../device/storage-error.ts'
@@ -56,7 +57,7 @@ export class FileCopier implements AsyncDisposable {
   readonly #onConflict: OnConflict
   readonly #memories: SharedArrayBuffer[] = []
   readonly #threads: WriterThread[] = []
-  readonly #buffers = new BufferPool(PIECES, PIECE_SIZE)
+  readonly #buffers = new BufferPool(PIECES, PIECE_SIZE, alignedBuffer)
   #done = 0
 
   constructor(
