@@ -311,6 +311,15 @@ export const aceHeader = struct('access control entry', 8, {
   mask: u32,
 })
 
+/** CLAIM_SECURITY_ATTRIBUTE_RELATIVE_V1, [MS-DTYP] 2.4.10.1. Behind it is the place of each value. */
+export const claimAttribute = struct('resource attribute', 16, {
+  nameOffset: u32,
+  valueType: u16,
+  reserved: reserved(2),
+  flags: u32,
+  valueCount: u32,
+})
+
 /** spec-notes/ntfs.md, Volume information. */
 export const volumeInformation = struct('NTFS $VOLUME_INFORMATION', 12, {
   unused: reserved(8),

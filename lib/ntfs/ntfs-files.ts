@@ -127,7 +127,7 @@ export class NtfsFiles implements Files {
   /** Undefined, and a finding, where $Secure is damaged. */
   async #openSecurity(): Promise<SecurityStore | undefined> {
     try {
-      return await SecurityStore.open(this.#mft)
+      return await SecurityStore.open(this.#mft, this.findings)
     } catch (error) {
       if (!isDamage(error)) throw error
       this.findings.push({ code: 'NTFS_DAMAGED_FILE', message: `$Secure cannot be read: ${error.message}` })

@@ -1,11 +1,14 @@
 /** Security descriptors as text, in the language that Windows' own tools speak, [MS-DTYP] 2.5.1. */
 import { hex, UnsupportedError } from '../errors.ts'
+import { conditionText } from './conditional-expression.ts'
 import { SecurityControl } from './format.ts'
+import { resourceAttributeText } from './resource-attribute.ts'
 import type { AccessControlEntry, AccessControlList, SecurityDescriptor } from './security-descriptor.ts'
+import { sidText } from './sid-alias.ts'
 
 /**
- * Such as `O:BAG:SYD:PAI(A;OICI;FA;;;SY)`. Throws UnsupportedError (NTFS_SDDL) for entries that depend on conditions or
- * hold attributes of a resource.
+ * Such as `O:BAG:SYD:PAI(A;OICI;FA;;;SY)`. Throws UnsupportedError (NTFS_SDDL) for entries of other kinds, FormatError
+ * (NTFS_SECURITY_DESCRIPTOR) for a condition that is damaged.
  */
 export function formatSddl(descriptor: SecurityDescriptor): string {
   const { control, owner, group, sacl, dacl } = descriptor
@@ -76,7 +79,10 @@ const WHOLE_RIGHTS: ReadonlyMap<number, string> = new Map([
   [0x0002_0006, 'KW'],
 ])
 
+/** Entries with a condition: CALLBACK is in their names. */
+const CONDITIONAL: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0b, 0x0d])
 const MANDATORY_LABEL = 0x11
+const RESOURCE_ATTRIBUTE = 0x12
 const TYPES: ReadonlyMap<number, string> = new Map([
   [0x00, 'A'],
   [0x01, 'D'],
@@ -86,65 +92,15 @@ const TYPES: ReadonlyMap<number, string> = new Map([
   [0x06, 'OD'],
   [0x07, 'OU'],
   [0x08, 'OL'],
+  [0x09, 'XA'],
+  [0x0a, 'XD'],
+  [0x0b, 'ZA'],
+  [0x0d, 'XU'],
   [MANDATORY_LABEL, 'ML'],
+  [RESOURCE_ATTRIBUTE, 'RA'],
   [0x13, 'SP'],
   [0x14, 'TL'],
 ])
-
-/** Those that are the same on every machine, [MS-DTYP] 2.5.1.1; others depend on its domain, and stay numbers. */
-const ALIASES: Readonly<Record<string, string>> = {
-  'S-1-1-0': 'WD',
-  'S-1-3-0': 'CO',
-  'S-1-3-1': 'CG',
-  'S-1-3-4': 'OW',
-  'S-1-5-2': 'NU',
-  'S-1-5-4': 'IU',
-  'S-1-5-6': 'SU',
-  'S-1-5-7': 'AN',
-  'S-1-5-9': 'ED',
-  'S-1-5-10': 'PS',
-  'S-1-5-11': 'AU',
-  'S-1-5-12': 'RC',
-  'S-1-5-18': 'SY',
-  'S-1-5-19': 'LS',
-  'S-1-5-20': 'NS',
-  'S-1-5-33': 'WR',
-  'S-1-5-32-544': 'BA',
-  'S-1-5-32-545': 'BU',
-  'S-1-5-32-546': 'BG',
-  'S-1-5-32-547': 'PU',
-  'S-1-5-32-548': 'AO',
-  'S-1-5-32-549': 'SO',
-  'S-1-5-32-550': 'PO',
-  'S-1-5-32-551': 'BO',
-  'S-1-5-32-552': 'RE',
-  'S-1-5-32-554': 'RU',
-  'S-1-5-32-555': 'RD',
-  'S-1-5-32-556': 'NO',
-  'S-1-5-32-558': 'MU',
-  'S-1-5-32-559': 'LU',
-  'S-1-5-32-568': 'IS',
-  'S-1-5-32-569': 'CY',
-  'S-1-5-32-573': 'ER',
-  'S-1-5-32-574': 'CD',
-  'S-1-5-32-575': 'RA',
-  'S-1-5-32-576': 'ES',
-  'S-1-5-32-577': 'MS',
-  'S-1-5-32-578': 'HA',
-  'S-1-5-32-579': 'AA',
-  'S-1-5-32-580': 'RM',
-  'S-1-5-84-0-0-0-0-0': 'UD',
-  'S-1-15-2-1': 'AC',
-  'S-1-16-4096': 'LW',
-  'S-1-16-8192': 'ME',
-  'S-1-16-8448': 'MP',
-  'S-1-16-12288': 'HI',
-  'S-1-16-16384': 'SI',
-  'S-1-18-1': 'AS',
-  'S-1-18-2': 'SS',
-}
-
-const sidText = (sid: string) => ALIASES[sid] ?? sid
 
 function listText(letter: string, control: number, flags: Letters, list: AccessControlList | undefined): string {
   if (list === undefined) return ''
@@ -153,7 +109,7 @@ function listText(letter: string, control: number, flags: Letters, list: AccessC
 }
 
 function entryText(entry: AccessControlEntry): string {
-  const { type, flags, mask, objectType = '', inheritedObjectType = '', sid } = entry
+  const { type, flags, mask, objectType = '', inheritedObjectType = '', sid, data, dataPosition } = entry
   const letters = TYPES.get(type)
   if (letters === undefined) {
     throw new UnsupportedError('NTFS_SDDL', `an access control entry of type ${hex(type)} is not put into words`, {
@@ -162,7 +118,10 @@ function entryText(entry: AccessControlEntry): string {
   }
   const rights =
     type === MANDATORY_LABEL ? rightsText(mask, LABEL_RIGHTS) : (WHOLE_RIGHTS.get(mask) ?? rightsText(mask, RIGHTS))
-  return `(${[letters, lettersOf(flags, ACE_FLAGS), rights, objectType, inheritedObjectType, sidText(sid)].join(';')})`
+  const fields = [letters, lettersOf(flags, ACE_FLAGS), rights, objectType, inheritedObjectType, sidText(sid)]
+  if (CONDITIONAL.has(type)) fields.push(conditionText(data, dataPosition))
+  if (type === RESOURCE_ATTRIBUTE) fields.push(resourceAttributeText(data, dataPosition))
+  return `(${fields.join(';')})`
 }
 
 /** A number, unless there are letters for every bit. */

@@ -13,8 +13,9 @@ export interface AccessControlEntry {
   readonly objectType: string | undefined
   readonly inheritedObjectType: string | undefined
   readonly sid: string
-  /** What follows the SID: a condition, a resource attribute. */
+  /** What follows the SID, a condition or a resource attribute, and where it lies on the volume. */
   readonly data: Buffer
+  readonly dataPosition: number
 }
 
 /** An access control list; null where there is one that is empty in another way: everybody may do everything. */
@@ -88,8 +89,9 @@ function decodeEntry(bytes: Buffer, at: number, position: number): AccessControl
   const objectType = readGuid(ObjectFlag.objectType)
   const inheritedObjectType = readGuid(ObjectFlag.inheritedObjectType)
   const sid = decodeSid(bytes, next, position)
-  const data = bytes.subarray(next + sidSize(bytes, next, position))
-  return { type, flags, mask, objectType, inheritedObjectType, sid, data }
+  const dataAt = next + sidSize(bytes, next, position)
+  const [data, dataPosition] = [bytes.subarray(dataAt), position + dataAt]
+  return { type, flags, mask, objectType, inheritedObjectType, sid, data, dataPosition }
 }
 
 const damaged = (structure: string, position: number, size: number) =>

@@ -2,6 +2,8 @@
 import { KiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { formatError } from '../errors.ts'
+import type { Finding } from '../finding.ts'
+import { isDamage } from './damage.ts'
 import { AttributeType, indexEntryHeader, SystemRecord, securityEntry } from './format.ts'
 import { IndexTree } from './index-tree.ts'
 import type { Mft } from './mft.ts'
@@ -31,20 +33,29 @@ export class SecurityStore {
   readonly #index: IndexTree<Place>
   readonly #stream: BlockDevice
   readonly #positionOf: (offset: number) => number
+  readonly #findings: Finding[]
+  /** The descriptors that were made up for by their copies. */
+  readonly #told = new Set<number>()
 
-  private constructor(index: IndexTree<Place>, stream: BlockDevice, positionOf: (offset: number) => number) {
+  private constructor(
+    index: IndexTree<Place>,
+    stream: BlockDevice,
+    positionOf: (offset: number) => number,
+    findings: Finding[],
+  ) {
     this.#index = index
     this.#stream = stream
     this.#positionOf = positionOf
+    this.#findings = findings
   }
 
-  /** Throws FormatError when $Secure is damaged, or too old to have any. */
-  static async open(mft: Mft): Promise<SecurityStore> {
+  /** Throws FormatError when $Secure is damaged, or too old to have any. That a copy was used is added to `findings`. */
+  static async open(mft: Mft, findings: Finding[]): Promise<SecurityStore> {
     const file = await NtfsFile.open(mft, { record: SystemRecord.secure, sequence: 0 })
     const stream = file.reader(AttributeType.data, '$SDS')
     if (stream === undefined) throw problem(file.base.position, 'a stream $SDS', 'without it')
     const positionOf = (offset: number) => stream.positionOf(offset) ?? file.base.position
-    return new SecurityStore(new IndexTree(file, '$SII', decodePlace), stream, positionOf)
+    return new SecurityStore(new IndexTree(file, '$SII', decodePlace), stream, positionOf, findings)
   }
 
   /** The descriptor `securityId`; undefined when there is none. Throws FormatError when it is damaged, and its copy too. */
@@ -53,12 +64,25 @@ export class SecurityStore {
       try {
         return await this.#read(place, place.offset)
       } catch (error) {
-        return await this.#read(place, place.offset + COPY_DISTANCE).catch(() => {
+        if (!isDamage(error)) throw error
+        const copy = await this.#read(place, place.offset + COPY_DISTANCE).catch(() => {
           throw error
         })
+        this.#tellCopyUsed(securityId, error)
+        return copy
       }
     }
     return undefined
+  }
+
+  #tellCopyUsed(securityId: number, { message }: Error): void {
+    if (this.#told.has(securityId)) return
+    this.#told.add(securityId)
+    this.#findings.push({
+      code: 'NTFS_SECURE_COPY_USED',
+      message: `security descriptor ${securityId} was read from its copy: ${message}`,
+      details: { securityId },
+    })
   }
 
   async #read({ securityId, hash, size }: Place, offset: number): Promise<StoredDescriptor> {
