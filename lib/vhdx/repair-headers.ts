@@ -47,6 +47,8 @@ export interface HeaderRepair {
 export async function repairHeaders(file: BlockDevice, choices: RepairChoices): Promise<HeaderRepair> {
   const first = new StructureReader(file)
   const { copies, current } = await readHeaders(first)
+  const cut = first.problems.find(({ code }) => code === 'TRUNCATED')
+  if (cut !== undefined) throw refusal(cut)
   const steps = first.problems.filter(({ code }) => MENDED.includes(code)).map(stepOf)
   const findings: Finding[] = []
   const view = new RepairedFile(file)

@@ -53,15 +53,9 @@ export async function regionCandidates(content: BlockDevice): Promise<RegionCand
   if (none !== undefined) {
     const cut = problemWith('TRUNCATED')
     if (cut !== undefined) throw refusal(cut)
-    return [
-      {
-        table: agreedTable(
-          copies.map(({ bytes }) => bytes!),
-          none,
-        ),
-        steps: [...steps, stepOf(none)],
-      },
-    ]
+    const [first, second] = copies
+    const table = agreedTable(first!.bytes!, second!.bytes!, none)
+    return [{ table, none, steps: [...steps, stepOf(none)] }]
   }
   const differ = problemWith('REGION_TABLE_COPIES_DIFFER')
   const all = differ === undefined ? steps : [...steps, stepOf(differ)]
@@ -69,12 +63,12 @@ export async function regionCandidates(content: BlockDevice): Promise<RegionCand
 }
 
 /** The entries that two bad copies have in common, which lie 64 KiB apart. */
-function agreedTable([first, second]: readonly Buffer[], none: Problem): Buffer {
+function agreedTable(first: Buffer, second: Buffer, none: Problem): Buffer {
   const entries: Buffer[] = []
   for (let index = 0; index < MAX_REGION_ENTRIES; index++) {
     const at = regionTableHeader.size + index * regionEntry.size
-    const [a, b] = [first!, second!].map(table => table.subarray(at, at + regionEntry.size))
-    if (a!.equals(b!) && a!.some(byte => byte !== 0)) entries.push(a!)
+    const entry = first.subarray(at, at + regionEntry.size)
+    if (entry.equals(second.subarray(at, at + regionEntry.size)) && entry.some(byte => byte !== 0)) entries.push(entry)
   }
   if (entries.length === 0) throw refusal(none, 'What is left of the two copies has nothing in common')
   return regionTableBytes(entries)
