@@ -29,6 +29,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ default: CommandModule }
   rebase: () => import('./commands/rebase.ts'),
   relink: () => import('./commands/relink.ts'),
   repair: () => import('./commands/repair.ts'),
+  resize: () => import('./commands/resize.ts'),
   stat: () => import('./commands/stat.ts'),
   tree: () => import('./commands/tree.ts'),
   verify: () => import('./commands/verify.ts'),

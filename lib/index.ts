@@ -27,6 +27,8 @@ export type { Manifest } from './copy/manifest.ts'
 export { type RebaseOptions, type RebaseReport, rebaseImage } from './copy/rebase.ts'
 /** A damaged image is put right, and can be made what it was again. */
 export { type RepairOptions, type RepairReport, repairImage, type UndoneRepair, undoRepair } from './copy/repair.ts'
+/** Another size for the disk in an image. */
+export { type NewSize, type ResizeImageOptions, type ResizeReport, resizeImage } from './copy/resize.ts'
 /** Whether an image still holds what was captured. */
 export { type VerifyOptions, verifyImage } from './copy/verify.ts'
 export type { VerifyReport } from './copy/verify-report.ts'

@@ -24,6 +24,7 @@ export class ExfatVolume implements Volume {
   readonly fileSystem = 'exFAT'
   readonly label: string | undefined
   readonly clusterSize: number
+  readonly size: number
   readonly sectorSize: number
   readonly hazards: readonly Finding[]
   readonly findings: readonly Finding[]
@@ -49,6 +50,7 @@ export class ExfatVolume implements Volume {
     this.#upcase = upcase
     this.label = label
     this.clusterSize = layout.clusterSize
+    this.size = layout.volumeSize
     this.sectorSize = layout.sectorSize
     this.hazards = hazards
     this.findings = findings

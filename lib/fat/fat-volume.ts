@@ -25,6 +25,7 @@ export class FatVolume implements Volume {
   readonly fileSystem: string
   readonly label: string | undefined
   readonly clusterSize: number
+  readonly size: number
   readonly sectorSize: number
   readonly hazards: readonly Finding[]
   readonly findings: readonly Finding[]
@@ -43,7 +44,7 @@ export class FatVolume implements Volume {
     root: RootDirectory,
     suspicion: FormatError | undefined,
   ) {
-    const { width, clusterSize, sectorSize } = boot.layout
+    const { width, clusterSize, sectorSize, volumeSize } = boot.layout
     this.#device = device
     this.#boot = boot
     this.#table = table
@@ -52,6 +53,7 @@ export class FatVolume implements Volume {
     this.fileSystem = `FAT${width}`
     this.label = labelText(root.label) ?? labelText(boot.label)
     this.clusterSize = clusterSize
+    this.size = volumeSize
     this.sectorSize = sectorSize
     const isDirty = boot.isMounted || (state & CLEAN[width]) !== CLEAN[width]
     this.hazards = isDirty ? [dirty(`FAT${width}`)] : []

@@ -58,11 +58,12 @@ function wholeVolume(device: BlockDevice, fileSystem: string): Volume {
 /** `volume`, with `findings` before its own. */
 function withFindings(volume: Volume, findings: readonly Finding[]): Volume {
   if (findings.length === 0) return volume
-  const { fileSystem, label, clusterSize, sectorSize, hazards } = volume
+  const { fileSystem, label, clusterSize, size, sectorSize, hazards } = volume
   return {
     fileSystem,
     label,
     clusterSize,
+    ...(size === undefined ? {} : { size }),
     ...(sectorSize === undefined ? {} : { sectorSize }),
     hazards,
     findings: [...findings, ...volume.findings],

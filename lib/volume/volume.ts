@@ -41,6 +41,8 @@ export interface Volume {
   readonly label: string | undefined
   /** Bytes; undefined where nothing here counts in clusters. */
   readonly clusterSize: number | undefined
+  /** Bytes that the file system takes of its device, where it says: it does not work on one that is smaller. */
+  readonly size?: number
   /** Bytes of the sectors the file system counts in, where it says: a volume works only on a disk with such sectors. */
   readonly sectorSize?: number
   /** Why a copy of this volume would not be a good one: dirty, hibernated, log not clean. Empty for a clean volume. */
