@@ -1,11 +1,12 @@
 /** What is settled before the first byte is written: the source, what of it is read, and the image it becomes. */
-import { roundUp } from '../binary/size.ts'
+import { formatSize, roundUp } from '../binary/size.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { OptionError, RefusedError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type OpenedDisk, openDisk } from '../image/open-disk.ts'
 import type { ImageFormat } from '../image/open-image.ts'
 import type { ParentOptions } from '../image/parent-search.ts'
+import { freeSpace } from '../platform/free-space.ts'
 import { mountedReadWrite } from '../platform/mounts.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import { asUniqueId, asVirtualDiskId, identityOf } from './disk-identity.ts'
@@ -80,20 +81,31 @@ export interface PreparedConversion {
   readonly findings: readonly Finding[]
 }
 
-/** What a conversion would write, and how large the file would be at most. Writes nothing, and reads no content. Throws what `convertDisk` throws before it writes. */
+/**
+ * What a conversion would write, how large the file would be at most, and whether it would fit. Writes nothing, and reads
+ * no content. Throws what opening the source throws, and what `prepareConversion` says.
+ */
 export async function planConversion(options: ConvertOptions): Promise<ConvertPlan> {
   await using source = await openSource(options)
   const { target, data, hazards, findings } = await prepareConversion(source, options)
+  const expectedSize = target.fileSize(data.blocks)
   return {
     source: options.source,
     sourceFormat: source.format,
     chain: source.chain.map(({ path }) => path),
     image: convertedImage(target),
     dataBytes: data.bytes,
-    expectedSize: target.fileSize(data.blocks),
+    expectedSize,
     hazards,
-    findings,
+    findings: [...findings, ...tightTarget(target, expectedSize, await freeSpace(options.target))],
   }
+}
+
+function tightTarget({ type }: TargetImage, expectedSize: number, free: number): Finding[] {
+  if (expectedSize <= free) return []
+  const chance = type === 'dynamic' ? ': it fits only if enough of what is read is zeros' : ''
+  const message = `only ${formatSize(free)} are free on the target, and the file would take ${formatSize(expectedSize)}${chance}`
+  return [{ code: 'MAY_NOT_FIT', message, details: { needed: expectedSize, free } }]
 }
 
 export function convertedImage(target: TargetImage): ConvertedImage {

@@ -1,6 +1,6 @@
 /**
- * The identity of the disk in an image, which a machine sees: Page 83 of a VHDX, the unique id of a VHD. Windows takes
- * them for the same 16 bytes, and their texts differ, since one is a GUID and the other bytes in order.
+ * The identity of the disk in an image, which a machine sees: Page 83 of a VHDX, the unique id of a VHD. Both are 16 bytes,
+ * and the same bytes have different texts, spec-notes/vhd.md, "Hard disk footer".
  */
 import { guidFromText, guidToText, NIL_GUID, uuidFromText, uuidToText } from '../binary/guid.ts'
 import type { BlockDevice } from '../device/block-device.ts'

@@ -69,25 +69,28 @@ const FORMS: readonly [name: string, options: Partial<ConvertOptions>, qemu: str
   ['g.raw', {}, 'raw'],
 ]
 
-describe('every form from every form', () => {
-  testWith(['qemu-img'], 'the same disk, dense and clean, as qemu sees it too', () =>
-    inScratch(async folder => {
-      const disk = await rawDisk(folder.path('disk.raw'))
-      const expected = await hashOf(disk)
-      for (const [name, options] of FORMS) await convert(disk, folder.path(name), options)
-      for (const [from] of FORMS) {
+describe('every form', () => {
+  testWith(
+    ['qemu-img'],
+    'of a raw disk is the same disk, dense and clean, as qemu sees it too, and a source like any other',
+    () =>
+      inScratch(async folder => {
+        const disk = await rawDisk(folder.path('disk.raw'))
+        const expected = await hashOf(disk)
         for (const [name, options, format] of FORMS) {
-          const target = folder.path(`from-${from}-${name}`)
-          const { image, bytesWritten } = await convert(folder.path(from), target, options)
+          const path = folder.path(name)
+          const { image, bytesWritten } = await convert(disk, path, options)
           expect(image.virtualSize).toBe(SIZE)
-          expect(await hashOf(target)).toBe(expected)
-          await using file = await FileDevice.open(target)
+          await using file = await FileDevice.open(path)
           expect([file.size, await file.isSparse()]).toEqual([bytesWritten, false])
           if (format === 'vhdx') expect((await checkVhdx(file)).problems).toEqual([])
-          await run('qemu-img', ['compare', '-f', 'raw', '-F', format, disk, target])
+          await run('qemu-img', ['compare', '-f', 'raw', '-F', format, disk, path])
+          for (const to of ['vhdx', 'vhd', 'raw'] as const) {
+            await convert(path, folder.path('next'), { to, force: true })
+            expect(await hashOf(folder.path('next'))).toBe(expected)
+          }
         }
-      }
-    }),
+      }),
   )
 
   test('a dynamic image has no blocks of zeros, and what is a hole is not read', () =>
@@ -116,7 +119,7 @@ describe('every form from every form', () => {
 })
 
 /** Disks of up to this size are written as raw and fixed images too. */
-const SMALL = 300 * MiB
+const SMALL = 64 * MiB
 
 for (const folder of ['vhd', 'vhdx']) testEachImage(folder, convertInTurn)
 
@@ -419,6 +422,10 @@ describe('what is refused', () => {
         expect([blocks, [...phases]]).toEqual([1, ['measuring', 'copying', 'flushing']])
         await putBytes(16 * MiB, pattern(8 * MiB))({ path: disk, offset: 0, length: 32 * MiB, sectorSize: 512 })
         await refused(folder, disk, 'small/b.vhd', 'NO_SPACE')
+        for (const target of [folder.path('small/b.vhd'), folder.path('small/b.raw')]) {
+          const { findings } = await planConversion({ source: disk, target, tool })
+          expect(findings.map(({ code }) => code)).toEqual(['MAY_NOT_FIT'])
+        }
         expect(await readdir(folder.path('small'))).toEqual(['a.vhdx'])
       } finally {
         await run('umount', [folder.path('small')])

@@ -1,4 +1,5 @@
 /** New VHDs: byte by byte as Windows makes them, and as other people's programs read them. */
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { GiB, KiB, MiB, TiB } from '../../lib/binary/size.ts'
 import type { BlockDevice } from '../../lib/device/block-device.ts'
@@ -29,6 +30,13 @@ async function build(file: BlockDevice, options: VhdOptions, blocks: readonly nu
   }
   await builder.finish()
   return builder
+}
+
+async function contentOf(file: BlockDevice): Promise<Buffer> {
+  const disk = await VhdDevice.open(file)
+  const content = Buffer.alloc(disk.size)
+  await disk.read(0, content)
+  return content
 }
 
 async function buildFixed(file: BlockDevice, options: VhdOptions): Promise<void> {
@@ -116,6 +124,48 @@ describe('a new dynamic image', () => {
     const expected = Buffer.alloc(5 * MiB)
     for (const block of [2, 9]) pattern(512 * KiB, block * 512 * KiB).copy(expected, block * 512 * KiB)
     expect(content.equals(expected)).toBe(true)
+  })
+
+  test('a power cut at any moment leaves no image, or the whole of it', async () => {
+    const operations: ({ offset: number; bytes: Buffer } | 'flush')[] = []
+    const file = new (class extends CountingDevice {
+      protected override writeBytes(offset: number, source: Buffer) {
+        operations.push({ offset, bytes: Buffer.from(source) })
+        return super.writeBytes(offset, source)
+      }
+      override flush() {
+        operations.push('flush')
+        return super.flush()
+      }
+    })(growing())
+    await build(file, { virtualSize: MiB + 512, blockSize: 512 * KiB }, [0, 2])
+    const expected = await contentOf(file)
+
+    let whole = 0
+    const moment = fc.record({
+      end: fc.integer({ min: 0, max: operations.length }),
+      survivors: fc.array(fc.tuple(fc.boolean(), fc.nat(8)), { minLength: 1 }),
+    })
+    await fc.assert(
+      fc.asyncProperty(moment, async ({ end, survivors }) => {
+        const flushed = operations.slice(0, end).lastIndexOf('flush')
+        const medium = growing()
+        for (const [i, operation] of operations.slice(0, end).entries()) {
+          if (operation === 'flush') continue
+          const [survives, sectors] = i <= flushed ? [true, 8] : survivors[i % survivors.length]!
+          // Of what was not flushed there may be a part, or nothing.
+          const length = sectors === 8 ? operation.bytes.length : Math.min(operation.bytes.length, sectors * 512)
+          if (survives) await medium.write(operation.offset, operation.bytes.subarray(0, length))
+        }
+        const content = await contentOf(medium).catch((error: { code?: string }) => error.code)
+        if (content instanceof Buffer) {
+          whole++
+          expect(content.equals(expected)).toBe(true)
+        } else expect(content).toMatch(/^VHD_/)
+      }),
+      { numRuns: 500, examples: [[{ end: operations.length, survivors: [[true, 8]] }]] },
+    )
+    expect(whole).toBeGreaterThan(0)
   })
 
   test('the table is written once, page by page, whatever the size of the disk', async () => {
