@@ -4,13 +4,18 @@ import { describeError, type Output } from './output.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+/** How an image is left that is changed in its place, however the work is ended: a clause. */
+export interface LeftAs {
+  readonly leftAs: string
+}
+
 /**
  * Runs `work` with a signal that aborts at the first Ctrl-C; a second one ends the program at once. `target` is the image
- * that is being written: a path, `-` for a stream, undefined for none.
+ * that is being written: a path, `-` for a stream, undefined for none, or what is said of one that is there already.
  */
 export async function interruptible<T>(
   { json }: Output,
-  target: string | undefined,
+  target: string | LeftAs | undefined,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController()
@@ -38,8 +43,9 @@ export async function interruptible<T>(
 }
 
 /** What becomes of the image when the work stops in order, and when the program just ends. */
-function consequences(target: string | undefined): [stopped: string, ended: string] {
+function consequences(target: string | LeftAs | undefined): [stopped: string, ended: string] {
   if (target === undefined) return ['', '']
+  if (typeof target === 'object') return [`; ${target.leftAs}`, `; ${target.leftAs}`]
   if (target === '-') return ['; the streamed image is not whole', '; the streamed image is not whole']
   return [
     '; what was half-written has been deleted',

@@ -47,17 +47,20 @@ export default defineCommand({
     const output = new Output(args)
     const progress = new Progress(output)
     const { image, to, zeroFree, search, force, dryRun } = args
-    const report = await interruptible(output, to, signal =>
-      compactImage(image, {
-        to,
-        zeroFree,
-        dryRun,
-        force,
-        creator: `vhdx ${packageVersion()}`,
-        ...(search && { search }),
-        signal,
-        onProgress: report => progress.report(report),
-      }),
+    const report = await interruptible(
+      output,
+      to ?? { leftAs: `${image} is whole, and what is left can be done later` },
+      signal =>
+        compactImage(image, {
+          to,
+          zeroFree,
+          dryRun,
+          force,
+          creator: `vhdx ${packageVersion()}`,
+          ...(search && { search }),
+          signal,
+          onProgress: report => progress.report(report),
+        }),
     ).finally(() => progress.stop())
     const { findings, ...figures } = report
     for (const finding of findings) output.warn(finding)

@@ -2,6 +2,7 @@
 import { MiB } from '../binary/size.ts'
 import { FileDevice } from '../device/file-device.ts'
 import { RangeCopier } from '../device/range-copier.ts'
+import { whileOpen } from '../device/while-open.ts'
 import { RefusedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { demandVhdx } from '../image/container.ts'
@@ -26,7 +27,6 @@ import { checkWrittenVhdx } from './check-written.ts'
 import { OutputFile, refuseFullTarget, refuseSources } from './output-file.ts'
 import { pathsToParent } from './parent-paths.ts'
 import { findUsedRanges, type WholeVolumeReason } from './used-ranges.ts'
-import { whileOpen } from '../device/while-open.ts'
 
 /** How `compactImage` works. */
 export interface CompactOptions extends ParentOptions {

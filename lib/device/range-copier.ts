@@ -56,7 +56,6 @@ export class RangeCopier {
     try {
       for (let at = 0; at < from.length; at += PIECE_LENGTH) {
         if (running.length === IN_FLIGHT) await running.shift()
-        this.#options.signal?.throwIfAborted()
         running.push(this.#copyPiece(job, at))
       }
       await Promise.all(running)
@@ -68,6 +67,7 @@ export class RangeCopier {
   #copyPiece({ source, from, target, offset }: RangeCopy, at: number): Promise<void> {
     this.#buffers ??= new BufferPool(IN_FLIGHT, PIECE_LENGTH, alignedBuffer)
     return this.#buffers.with(async buffer => {
+      this.#options.signal?.throwIfAborted()
       const piece = buffer.subarray(0, Math.min(PIECE_LENGTH, from.length - at))
       await source.read(from.offset + at, piece)
       await target.write(offset + at, piece)
