@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ default: CommandModule }
   du: () => import('./commands/du.ts'),
   find: () => import('./commands/find.ts'),
   hash: () => import('./commands/hash.ts'),
+  identity: () => import('./commands/identity.ts'),
   info: () => import('./commands/info.ts'),
   inspect: () => import('./commands/inspect.ts'),
   ls: () => import('./commands/ls.ts'),

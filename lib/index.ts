@@ -22,6 +22,17 @@ export {
 export { type DiskDescription, describeDisk } from './copy/describe-disk.ts'
 /** Where two disks differ. */
 export { type DiffOptions, type DiffReport, DiskDiff } from './copy/diff.ts'
+/** The ids by which systems know a disk, and new ones. */
+export {
+  type ChangedId,
+  changeIdentity,
+  type DiskIdentity,
+  type IdentityChange,
+  type IdentityOptions,
+  type IdentityReport,
+  type PartitionIdentity,
+  readIdentity,
+} from './copy/identity.ts'
 export type { Manifest } from './copy/manifest.ts'
 /** A differencing image gets another parent. */
 export { type RebaseOptions, type RebaseReport, rebaseImage } from './copy/rebase.ts'
