@@ -20,7 +20,7 @@ import { sep } from 'node:path'
 import { fileIdentity, identityOfStats } from '../device/file-identity.ts'
 import { storageError, withStorageErrors } from '../device/storage-error.ts'
 import { isWindows } from '../device/windows-path.ts'
-import { RefusedError } from '../errors.ts'
+import { RefusedError, StorageError } from '../errors.ts'
 import type { TargetFolder } from './target-names.ts'
 
 /** Modification and access time in seconds since 1970, as Node takes them. */
@@ -103,11 +103,13 @@ export class HostFolder {
     })
   }
 
-  /** A symbolic link. Throws what `settle` throws. */
+  /** A symbolic link. Throws StorageError (NO_LINKS), and what `settle` throws. */
   async linkPath(target: string, path: string, isFolder: boolean, times: UnixTimes | undefined, replaces: boolean) {
     await withStorageErrors({ verb: 'open', path }, async () => {
       const made = replaces ? this.temporaryFor(path) : path
-      await symlink(isWindows ? target.replaceAll('/', sep) : target, made, isFolder ? 'dir' : 'file')
+      await symlink(isWindows ? target.replaceAll('/', sep) : target, made, isFolder ? 'dir' : 'file').catch(error => {
+        throw NO_LINKS.includes(error.code) ? noLinks(path, error) : error
+      })
       // Times of links are a nicety that not every system has.
       if (times !== undefined) await lutimes(made, times.accessed, times.modified).catch(() => {})
       if (replaces) await rename(made, path).finally(() => rm(made, { force: true }))
@@ -154,6 +156,16 @@ async function makeFolder(path: string): Promise<void> {
       )
     }
   })
+}
+
+/** What systems answer for a link where a file system has none, or Windows wants more rights. */
+const NO_LINKS = ['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']
+
+function noLinks(path: string, cause: NodeJS.ErrnoException): StorageError {
+  const why = isWindows
+    ? 'Windows lets only administrators make symbolic links, or everybody in developer mode'
+    : 'the file system of the target has no symbolic links'
+  return new StorageError('NO_LINKS', `cannot make the link ${path}: ${why} (${cause.code})`, { path }, { cause })
 }
 
 /** For what is read by this very copy. */

@@ -89,7 +89,8 @@ function choose(file: ByteSource, last: Copy, copy: Copy): { chosen: Copy; findi
     position: Math.max(last.position, 0),
     expected: 'good at the end of the file, or in a copy at byte 0',
     actual: 'bad in both',
-    advice: 'This is no VHD file, or it was cut short: copy it again. A fixed one can be opened as a raw disk',
+    advice:
+      'This is no VHD file, or it was cut short: copy it again. A fixed one, or a raw disk that only ends like a VHD, is read with --format raw',
   })
 }
 
@@ -140,5 +141,5 @@ const cutShort = ({ currentSize }: Footer, position: number, end: number) =>
     position: position + footer.offsetOf('currentSize'),
     expected: `at most the ${end} bytes before the footer`,
     actual: `${currentSize}`,
-    advice: 'The file was cut short: copy it again',
+    advice: 'The file was cut short: copy it again. A raw disk that only ends like a VHD is read with --format raw',
   })

@@ -364,7 +364,7 @@ testWith(
       })
       expect({ report, codes }).toMatchObject({
         report: { files: 4, errors: 1 },
-        codes: ['renamed', 'renamed', 'IO_ERROR'],
+        codes: ['renamed', 'renamed', 'NO_LINKS'],
       })
     })
   },
