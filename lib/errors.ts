@@ -44,6 +44,26 @@ export class RefusedError extends DiskImageError {}
 /** The user or the program asked to stop. */
 export class InterruptedError extends DiskImageError {}
 
+/** `error` told by somebody who knows more: of the same class, with it as the cause, and `details` added to its own. */
+export function retold<E extends DiskImageError>(
+  error: E,
+  message: string,
+  details: DiskImageError['details'],
+  code = error.code,
+): E {
+  const type = error.constructor as new (...args: ConstructorParameters<typeof DiskImageError>) => E
+  return new type(code, message, { ...error.details, ...details }, { cause: error })
+}
+
+/** Something that is bad, unreadable, or of a kind that is not known: there may be a copy of it, or a way without. */
+export type Damage = FormatError | StorageError | UnsupportedError
+
+/** Whether `error` tells of damage, and not of a disk that is gone or a mistake in here. */
+export const isDamage = (error: unknown): error is Damage =>
+  error instanceof FormatError ||
+  error instanceof UnsupportedError ||
+  (error instanceof StorageError && error.code !== 'DEVICE_GONE')
+
 interface FormatProblem {
   /** The structure's name in its specification, such as 'VHDX header'. */
   readonly structure: string

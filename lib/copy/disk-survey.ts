@@ -4,7 +4,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, normalizeRanges, type Range, shift, subtractRanges } from '../device/ranges.ts'
 import { SliceDevice } from '../device/slice-device.ts'
 import { type RangeStream, unionRanges } from '../device/union-ranges.ts'
-import { type DiskImageError, FormatError, StorageError } from '../errors.ts'
+import { type Damage, isDamage, retold } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { damagedVolume, openVolume } from '../image/open-volume.ts'
 import { type Partition, type PartitionTable, readPartitionTable } from '../partition/partition-table.ts'
@@ -115,14 +115,9 @@ function ignoredExclusion({ volume: { fileSystem } }: SurveyedVolume, { exclude 
   return [{ code: 'EXCLUDE_IGNORED', message }]
 }
 
-/** What is wrong with the volume alone: bytes that break its format, or sectors with its structures that cannot be read. */
-const isDamage = (error: unknown): error is FormatError | StorageError =>
-  error instanceof FormatError || (error instanceof StorageError && error.code !== 'DEVICE_GONE')
-
-function inPartitionError(error: FormatError | StorageError, { number, offset }: Partition): DiskImageError {
+function inPartitionError(error: Damage, { number, offset }: Partition): Damage {
   const message = `partition ${number} (at byte ${offset}): ${error.message}. Repair the file system, or copy the partition whole with --force`
-  const type = error instanceof FormatError ? FormatError : StorageError
-  return new type(error.code, message, { ...error.details, partition: number }, { cause: error })
+  return retold(error, message, { partition: number })
 }
 
 function segmentOfVolume({ partition, usedSpace }: SurveyedVolume): Segment {

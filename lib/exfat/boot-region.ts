@@ -1,7 +1,7 @@
 /** The boot region of an exFAT volume, which it has twice. spec-notes/exfat.md, "Boot region". */
 import type { BlockDevice } from '../device/block-device.ts'
 import { tryRead } from '../device/try-read.ts'
-import { FormatError, formatError, hex, StorageError } from '../errors.ts'
+import { type Damage, formatError, hex, isDamage } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type BootSector, bootSector } from './format.ts'
 import { type ExfatLayout, fatBytesNeeded, heapEnd, isCluster, layoutOf } from './layout.ts'
@@ -14,9 +14,6 @@ const MAX_CLUSTERS = 2 ** 32 - 11
 
 /** Bytes of the boot sector that change while the volume is in use and are not in the checksum: flags, percent in use. */
 const UNCHECKED = [106, 107, 112]
-
-/** What is wrong with a region that its other copy may make good. */
-type Damage = FormatError | StorageError
 
 export interface BootRegion {
   readonly layout: ExfatLayout
@@ -73,9 +70,6 @@ async function orDamage<T>(reading: Promise<T>): Promise<T | Damage> {
     throw error
   })
 }
-
-const isDamage = (found: unknown): found is Damage =>
-  found instanceof FormatError || (found instanceof StorageError && found.code !== 'DEVICE_GONE')
 
 /** Reads the region at byte `position`, whose sectors are of one of `sectorSizes`, and checks all of it. */
 async function readRegion(device: BlockDevice, position: number, sectorSizes: readonly number[]): Promise<BootRegion> {

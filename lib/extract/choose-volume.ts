@@ -2,7 +2,7 @@
 import { formatSize } from '../binary/size.ts'
 import { ReadAheadDevice } from '../device/read-ahead-device.ts'
 import { SliceDevice } from '../device/slice-device.ts'
-import { DiskImageError, FormatError, NotFoundError, UnsupportedError } from '../errors.ts'
+import { DiskImageError, FormatError, NotFoundError, retold, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { openVolume } from '../image/open-volume.ts'
 import type { Partition } from '../partition/partition-table.ts'
@@ -120,9 +120,8 @@ const noSuchPartition = (number: number, partitions: readonly Partition[]) =>
 
 function unreadablePartition({ partition, error }: UnreadableVolume, partitions: readonly Partition[]): DiskImageError {
   if (partitions.length === 1) return error
-  const type = error.constructor as new (...args: ConstructorParameters<typeof DiskImageError>) => DiskImageError
   const message = `partition ${partition.number}: ${error.message}. ${listed(partitions)}`
-  return new type(error.code, message, { ...error.details, partition: partition.number }, { cause: error })
+  return retold(error, message, { partition: partition.number })
 }
 
 /** One volume's own error where there is but one; damage, when any of them is damaged, for that is worth more than what is not supported. */

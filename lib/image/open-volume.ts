@@ -1,6 +1,6 @@
 /** The volume on a device, whatever it is. */
 import type { BlockDevice } from '../device/block-device.ts'
-import type { FormatError, StorageError } from '../errors.ts'
+import type { Damage } from '../errors.ts'
 import { ExfatVolume } from '../exfat/exfat-volume.ts'
 import { FatVolume } from '../fat/fat-volume.ts'
 import type { Finding } from '../finding.ts'
@@ -44,7 +44,7 @@ async function openAs(name: string | undefined, device: BlockDevice, role: Parti
  * A volume whose file system threw `error` when it was read: copied whole, with that as a finding (DAMAGED_FILE_SYSTEM).
  * `openFiles` throws an error of that code too, with `error` as its cause.
  */
-export function damagedVolume(device: BlockDevice, error: FormatError | StorageError): Volume {
+export function damagedVolume(device: BlockDevice, error: Damage): Volume {
   const message = `the file system cannot be read, so every sector that is not zero is copied: ${error.message}`
   const findings = [{ code: 'DAMAGED_FILE_SYSTEM', message, details: error.details }]
   return new WholeVolume(device, 'unknown', findings, filesLost(error))

@@ -1,5 +1,5 @@
 /** What a volume is whose files are not read here, and how to get at them. spec-notes/partition-tables.md, "Other volumes". */
-import { type FormatError, type StorageError, UnsupportedError } from '../errors.ts'
+import { type Damage, retold, UnsupportedError } from '../errors.ts'
 
 interface Words {
   /** As in 'this is …'. */
@@ -70,8 +70,7 @@ export function filesNotRead(fileSystem: string): UnsupportedError {
 }
 
 /** The error for files of a file system that threw `cause` when it was opened. */
-export function filesLost(cause: FormatError | StorageError): FormatError | StorageError {
-  const type = cause.constructor as typeof FormatError | typeof StorageError
+export function filesLost(cause: Damage): Damage {
   const message = `the file system of this volume is damaged, and its files cannot be listed: ${cause.message}`
-  return new type('DAMAGED_FILE_SYSTEM', message, { ...cause.details, cause: cause.code }, { cause })
+  return retold(cause, message, { cause: cause.code }, 'DAMAGED_FILE_SYSTEM')
 }

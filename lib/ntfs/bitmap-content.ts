@@ -1,9 +1,8 @@
 /** What $Bitmap says of a window of clusters. spec-notes/ntfs.md, $Bitmap. */
 import { KiB, MiB } from '../binary/size.ts'
-import { DiskImageError, FormatError } from '../errors.ts'
+import { DiskImageError, FormatError, isDamage } from '../errors.ts'
 import type { AttributeReader } from './attribute-reader.ts'
 import type { ClusterBitmap } from './cluster-bitmap.ts'
-import { isDamage } from './damage.ts'
 import { AttributeType, SystemRecord } from './format.ts'
 import type { Mft } from './mft.ts'
 import { NtfsFile } from './ntfs-file.ts'

@@ -1,8 +1,8 @@
 /** A file that a copy may leave out, and the rules it has to pass. spec-notes/ntfs.md, Left out. */
+import { isDamage } from '../errors.ts'
 import type { LeftOut } from '../volume/left-out.ts'
 import { type AttributeExtent, isCompressed, isEncrypted } from './attribute.ts'
 import { runsOf } from './attribute-reader.ts'
-import { isDamage } from './damage.ts'
 import type { DirectoryEntry } from './directory-index.ts'
 import { decodeFileName, type FileName, isShortName } from './file-name.ts'
 import type { FileRecord } from './file-record.ts'

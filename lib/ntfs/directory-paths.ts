@@ -1,5 +1,5 @@
 /** Full paths of directories, found from below: each names its parent. spec-notes/ntfs.md, File name. */
-import { isDamage } from './damage.ts'
+import { isDamage } from '../errors.ts'
 import { decodeFileName, isShortName } from './file-name.ts'
 import { AttributeType, type FileReference, SystemRecord } from './format.ts'
 import type { Mft } from './mft.ts'

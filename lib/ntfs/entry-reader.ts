@@ -1,8 +1,7 @@
 /** What a directory lists, with what the record of each file says. spec-notes/ntfs.md, File summary. */
-import type { DiskImageError } from '../errors.ts'
+import { type DiskImageError, isDamage } from '../errors.ts'
 import type { LeftOut } from '../volume/left-out.ts'
 import { shownName } from '../volume/path.ts'
-import { isDamage } from './damage.ts'
 import type { DirectoryEntry } from './directory-index.ts'
 import { isShortName } from './file-name.ts'
 import { FileSummary } from './file-summary.ts'

@@ -1,6 +1,6 @@
 /** Files that the user wants left out, found among all files by their full path. spec-notes/ntfs.md, Left out. */
+import { isDamage } from '../errors.ts'
 import { type Candidate, examine } from './candidate.ts'
-import { isDamage } from './damage.ts'
 import { DirectoryPaths } from './directory-paths.ts'
 import { decodeFileName, type FileName, isShortName } from './file-name.ts'
 import type { FileTree } from './file-tree.ts'

@@ -1,11 +1,12 @@
 /** Files that a copy leaves out: which ones, and whether they really may be. spec-notes/ntfs.md, Left out. */
+
 import type { BlockDevice } from '../device/block-device.ts'
+import { isDamage } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Patch, UsedSpaceOptions } from '../volume/volume.ts'
 import type { AttributeExtent } from './attribute.ts'
 import { runsOf } from './attribute-reader.ts'
 import { type Candidate, examine } from './candidate.ts'
-import { isDamage } from './damage.ts'
 import { findExcluded } from './excluded-files.ts'
 import { type FileTree, ROOT } from './file-tree.ts'
 import { AttributeType, SystemRecord } from './format.ts'

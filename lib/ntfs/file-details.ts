@@ -1,10 +1,9 @@
 /** Everything that the records of a file say of it. spec-notes/ntfs.md, Details. */
 import { KiB } from '../binary/size.ts'
-import { hex } from '../errors.ts'
+import { hex, isDamage } from '../errors.ts'
 import type { AttributeDetails, EntryDetails, NameDetails, RunDetails, TimeDetails } from '../volume/files.ts'
 import { type Attribute, isCompressed, isEncrypted } from './attribute.ts'
 import { AttributeReader } from './attribute-reader.ts'
-import { isDamage } from './damage.ts'
 import {
   extendedAttributes,
   objectIdentifiers,

@@ -1,6 +1,6 @@
 /** Every name of a volume by one pass over $MFT. spec-notes/ntfs.md, Scan of $MFT. */
+import { isDamage } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { isDamage } from './damage.ts'
 import type { EntryReader, OpenedFile } from './entry-reader.ts'
 import { isShortName } from './file-name.ts'
 import type { FileTree } from './file-tree.ts'

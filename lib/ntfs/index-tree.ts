@@ -1,8 +1,7 @@
 /** The trees in which NTFS keeps what it looks up: names in a directory, security descriptors by number. spec-notes/ntfs.md, Directory index. */
 import { isPowerOfTwo, KiB } from '../binary/size.ts'
-import { type DiskImageError, type FormatError, formatError } from '../errors.ts'
+import { type DiskImageError, type FormatError, formatError, isDamage } from '../errors.ts'
 import type { AttributeReader } from './attribute-reader.ts'
-import { isDamage } from './damage.ts'
 import { applyFixup } from './fixup.ts'
 import {
   AttributeType,

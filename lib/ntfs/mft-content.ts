@@ -1,12 +1,11 @@
 /** Where $MFT lies, which only $MFT itself tells. spec-notes/ntfs.md, $MFT. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { FormatError, formatError } from '../errors.ts'
+import { FormatError, formatError, isDamage } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type Attribute, type AttributeExtent, appendExtent, isCompressed, isEncrypted } from './attribute.ts'
 import { type AttributeListEntry, readAttributeList } from './attribute-list.ts'
 import { AttributeReader } from './attribute-reader.ts'
 import type { Geometry } from './boot-sector.ts'
-import { isDamage } from './damage.ts'
 import { decodeFileRecord, type FileRecord, unnamed } from './file-record.ts'
 import { AttributeType, SystemRecord } from './format.ts'
 

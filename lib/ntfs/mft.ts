@@ -1,11 +1,10 @@
 /** The Master File Table: every file record of the volume. spec-notes/ntfs.md, $MFT. */
 import { KiB, MiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
-import { FormatError, StorageError } from '../errors.ts'
+import { FormatError, isDamage, StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { AttributeReader } from './attribute-reader.ts'
 import type { Geometry } from './boot-sector.ts'
-import { isDamage } from './damage.ts'
 import { decodeFileRecord, type FileRecord } from './file-record.ts'
 import type { FileReference } from './format.ts'
 import { mirrorPosition, openMftContent, readRecordAt, reportMirrorUsed } from './mft-content.ts'

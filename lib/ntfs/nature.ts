@@ -1,8 +1,7 @@
 /** What a file is, beyond what its records say in numbers: a link, something else, one that cannot be read. */
-import { type DiskImageError, formatError } from '../errors.ts'
+import { type DiskImageError, formatError, isDamage } from '../errors.ts'
 import type { EntryKind } from '../volume/entry.ts'
 import type { LeftOut } from '../volume/left-out.ts'
-import { isDamage } from './damage.ts'
 import type { FileSummary } from './file-summary.ts'
 import { AttributeFlag, fileRecordHeader } from './format.ts'
 import { decodeInterix } from './interix.ts'

@@ -1,10 +1,11 @@
 /** An NTFS volume. spec-notes/ntfs.md. */
+
 import type { BlockDevice } from '../device/block-device.ts'
+import { isDamage } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { FilesOptions } from '../volume/files.ts'
 import type { UsedSpace, UsedSpaceOptions, Volume } from '../volume/volume.ts'
 import type { Geometry } from './boot-sector.ts'
-import { isDamage } from './damage.ts'
 import { FileTree } from './file-tree.ts'
 import { AttributeType, SystemRecord } from './format.ts'
 import { isHibernated } from './hibernation.ts'

@@ -1,8 +1,9 @@
 /** The way to $MFT, also past a damaged boot sector. spec-notes/ntfs.md, End of the volume. */
+
 import type { BlockDevice } from '../device/block-device.ts'
+import { isDamage } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { type Geometry, loadBootSector } from './boot-sector.ts'
-import { isDamage } from './damage.ts'
 import { Mft } from './mft.ts'
 
 const SECTOR_SIZES = [512, 4096]

@@ -1,9 +1,8 @@
 /** $Secure: the security descriptors of all files, each once. spec-notes/ntfs.md, $Secure. */
 import { KiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
-import { formatError } from '../errors.ts'
+import { formatError, isDamage } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { isDamage } from './damage.ts'
 import { AttributeType, indexEntryHeader, SystemRecord, securityEntry } from './format.ts'
 import { IndexTree } from './index-tree.ts'
 import type { Mft } from './mft.ts'

@@ -2,7 +2,7 @@
 import type { BlockDevice } from '../device/block-device.ts'
 import { CachedDevice } from '../device/cached-device.ts'
 import { tryRead } from '../device/try-read.ts'
-import { type DiskImageError, FormatError, NotFoundError, StorageError } from '../errors.ts'
+import { type DiskImageError, isDamage, NotFoundError, type StorageError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { brokenChain, type ClusterEntry, ClusterFiles, shortage } from './cluster-files.ts'
 import type { Entry } from './entry.ts'
@@ -176,10 +176,6 @@ export abstract class DirectoryFiles<E extends ClusterEntry> extends ClusterFile
     }
   }
 }
-
-/** Whether `error` is about bytes that are bad or unreadable, and not a disk that is gone. */
-export const isDamage = (error: unknown): error is DiskImageError =>
-  error instanceof FormatError || (error instanceof StorageError && error.code !== 'DEVICE_GONE')
 
 const unreadableDirectory = (path: string, problem: StorageError): Finding => ({
   code: 'DIRECTORY_UNREADABLE',
