@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ default: CommandModule }
   inspect: () => import('./commands/inspect.ts'),
   ls: () => import('./commands/ls.ts'),
   map: () => import('./commands/map.ts'),
+  merge: () => import('./commands/merge.ts'),
   partitions: () => import('./commands/partitions.ts'),
   rebase: () => import('./commands/rebase.ts'),
   relink: () => import('./commands/relink.ts'),

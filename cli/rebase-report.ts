@@ -31,7 +31,7 @@ export async function runRebase(args: RebaseArguments, options: RebaseOptions): 
   const output = new Output(args)
   const progress = new Progress(output)
   const { dryRun, search } = args
-  const report = await interruptible(output, undefined, signal =>
+  const report = await interruptible(output, { leftAs: `${args.image} has the parent it had` }, signal =>
     rebaseImage(args.image, args.parent, {
       ...options,
       ...(search && { search }),

@@ -34,6 +34,8 @@ export {
   readIdentity,
 } from './copy/identity.ts'
 export type { Manifest } from './copy/manifest.ts'
+/** A differencing image is merged into its parent. */
+export { type MergeOptions, type MergeReport, mergeImage } from './copy/merge.ts'
 /** A differencing image gets another parent. */
 export { type RebaseOptions, type RebaseReport, rebaseImage } from './copy/rebase.ts'
 /** A damaged image is put right, and can be made what it was again. */

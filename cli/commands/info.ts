@@ -64,6 +64,7 @@ function descriptionText(disk: DiskDescription): string {
           ? `${manifest.finished} from ${manifest.source.path} by ${manifest.tool.name} ${manifest.tool.version}`
           : undefined,
       ],
+      ['merged', manifest?.merged && `${manifest.merged}: changes made since the capture`],
     ]),
     ...(rows.length > 0
       ? ['', table(['#', 'type', 'file system', 'label', 'offset', 'size', 'used'], rows, [0, 4, 5, 6])]

@@ -31,8 +31,12 @@ export async function readCaptureLosses(disk: BlockDevice): Promise<CaptureLosse
   }
 }
 
-function lossesOf({ leftOut, leftOutCount, readErrors }: Manifest): CaptureLosses {
+function lossesOf({ leftOut, leftOutCount, readErrors, merged }: Manifest): CaptureLosses {
   const findings: Finding[] = []
+  if (merged !== undefined && leftOutCount > 0) {
+    const doubt = `the capture left out ${leftOutCount} files, and changes made since were merged into the image, which may have brought some back`
+    return { leftOut: [], unread: readErrors.ranges, doubt, findings }
+  }
   const unnamed = leftOutCount - leftOut.length
   const doubt = unnamed > 0 ? `the manifest had no room to name ${unnamed} of the files that were left out` : undefined
   if (unnamed > 0) {

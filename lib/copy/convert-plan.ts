@@ -237,7 +237,7 @@ const noSuchSectors = () =>
   )
 
 /** The bytes of ordered `ranges`, and how many blocks they touch. */
-async function measure(
+export async function measure(
   ranges: AsyncIterable<Range>,
   blockSize: number | undefined,
 ): Promise<PreparedConversion['data']> {

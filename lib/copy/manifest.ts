@@ -59,6 +59,8 @@ export interface Manifest {
   readonly findings: readonly Finding[]
   readonly findingsCount: number
   readonly hashes: ContentHashes
+  /** When changes made since the capture were merged into the image: there only where that was done. */
+  readonly merged?: string | undefined
 }
 
 /** What a manifest says, before it is cut to the room there is. */

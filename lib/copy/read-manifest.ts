@@ -80,6 +80,7 @@ const manifest = object<Manifest>({
     stretches: listOf(pairOf(count)),
     digests: text,
   }),
+  merged: optional(text),
 })
 
 /** The manifest of a captured image; undefined where there is none. Throws FormatError (BAD_MANIFEST). */

@@ -22,7 +22,7 @@ export interface VerifyOptions {
 
 /**
  * Reads the image and compares. Throws NotFoundError (NO_MANIFEST) when it was not captured by this program and there is
- * nothing to compare with; FormatError (BAD_MANIFEST) when its manifest is damaged or that of a disk of another size;
+ * nothing to compare with, and CHANGED_BY_MERGE when a child was merged into it since; FormatError (BAD_MANIFEST) when its manifest is damaged or that of a disk of another size;
  * OptionError (SIZE_DIFFERS, BAD_SAMPLE), and what opening and surveying throw.
  */
 export async function verifyImage(options: VerifyOptions): Promise<VerifyReport> {
@@ -37,6 +37,13 @@ export async function verifyImage(options: VerifyOptions): Promise<VerifyReport>
       'NO_MANIFEST',
       `${options.image} has no capture manifest, so there are no hashes to verify. Compare it with its disk (--against), or check its structure (vhdx check)`,
       { path: options.image },
+    )
+  }
+  if (manifest.merged !== undefined) {
+    throw new NotFoundError(
+      'CHANGED_BY_MERGE',
+      `${options.image} is not what was captured any more: on ${manifest.merged} what was changed since was merged into it, for which there are no hashes. Compare it with its disk (--against), or check its structure (vhdx check)`,
+      { path: options.image, merged: manifest.merged },
     )
   }
   return await verifyHashes(image.disk, manifest, options)

@@ -11,7 +11,7 @@ import {
 
 /** What was tried when the system failed. */
 export interface Attempt {
-  readonly verb: 'open' | 'read' | 'write' | 'flush' | 'resize' | 'rename' | 'lock' | 'examine'
+  readonly verb: 'open' | 'read' | 'write' | 'flush' | 'resize' | 'rename' | 'delete' | 'lock' | 'examine'
   readonly path: string
   /** First byte and number of bytes of a read or a write. */
   readonly position?: number

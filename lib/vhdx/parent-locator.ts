@@ -107,9 +107,17 @@ export const withPaths = (entries: ReadonlyMap<string, string>, paths: ParentPat
     ...PATH_KEYS.flatMap(key => (paths[key] === undefined ? [] : [[key, paths[key]] as const])),
   ])
 
+/** `entries` for a parent that may soon go by the DataWriteGuid `id`, too: as long as it is merged into. */
+export const withSecondLinkage = (entries: ReadonlyMap<string, string>, id: string): ReadonlyMap<string, string> =>
+  new Map([...entries, ['parent_linkage2', linkageText(id)]])
+
+/** `entries` for a parent that goes by the DataWriteGuid `id` and no other. */
+export const withLinkage = (entries: ReadonlyMap<string, string>, id: string): ReadonlyMap<string, string> =>
+  new Map([...[...entries].filter(([key]) => key !== 'parent_linkage2'), ['parent_linkage', linkageText(id)]])
+
 /** Keys and values for a parent with the DataWriteGuid `linkage` at `paths`. */
 export const newLocator = (linkage: string, paths: ParentPaths): ReadonlyMap<string, string> =>
-  withPaths(new Map([['parent_linkage', linkageText(linkage)]]), paths)
+  withPaths(withLinkage(new Map(), linkage), paths)
 
 /**
  * The bytes of a locator with these keys and values, in their order.

@@ -25,7 +25,7 @@ import type { MetadataChange } from './metadata-pages.ts'
 import { PayloadBlocks } from './payload-blocks.ts'
 import type { SoundStructures } from './structures.ts'
 import { clearUnusedEntries } from './unused-entries.ts'
-import { WriteSession } from './write-session.ts'
+import { WriteSession, type WriteSessionOptions } from './write-session.ts'
 
 /** What another size means for the file. */
 export interface ResizePlan {
@@ -38,7 +38,7 @@ export interface ResizePlan {
 }
 
 /** How `resizeVhdx` works. */
-export interface ResizeOptions {
+export interface ResizeOptions extends WriteSessionOptions {
   readonly signal?: AbortSignal | undefined
   /** Called as blocks of a fixed image are written, with bytes. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
@@ -72,7 +72,7 @@ export async function resizeVhdx(
   virtualSize: number,
   options: ResizeOptions = {},
 ): Promise<void> {
-  const session = await WriteSession.open(file)
+  const session = await WriteSession.open(file, options)
   const plan = planResize(session.structures, virtualSize)
   // Throws where entries of the BAT are broken, before anything has changed.
   await session.freeSpace()

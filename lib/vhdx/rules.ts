@@ -118,7 +118,10 @@ export const RULES = {
   PARENT_LOCATOR_TYPE: unsupported('2.6.2.6', NEWER_PROGRAM, PARENT_NOT_FOUND),
   PARENT_LOCATOR_ENTRY: error('2.6.2.6', RESTORE, PARENT_NOT_FOUND),
   PARENT_LINKAGE: error('2.6.2.6.3', 'Set the parent anew in Windows (Set-VHD -ParentPath)', ID_MISMATCH),
-  PARENT_LINKAGE2: warning('2.6.2.6.3', 'A merge into the parent was under way: finish it in Hyper-V'),
+  PARENT_LINKAGE2: warning(
+    '2.6.2.6.3',
+    'A merge into the parent was under way: finish it with vhdx merge, or in Hyper-V',
+  ),
   PARENT_PATHS: error('2.6.2.6.3', 'Set the parent anew in Windows (Set-VHD -ParentPath)', PARENT_NOT_FOUND),
 
   BAT_STATE: error('2.5.1.1', MAP_DAMAGED, BAT_CORRUPT),

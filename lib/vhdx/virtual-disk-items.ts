@@ -13,7 +13,7 @@ export interface ItemContent {
 }
 
 /** The metadata region that Windows gives an image has 1 MiB, and holds the locator and the user's own items too. */
-const MAX_SIZE = 512 * KiB
+const MAX_SIZE = 256 * KiB
 
 /**
  * The items of the disk in an image, those this library does not know and the user's among them, in the order of its
