@@ -40,7 +40,7 @@ export default defineCommand({
     const output = new Output(args)
     const progress = new Progress(output)
     const { image, force, dryRun } = args
-    const report = await interruptible(output, undefined, signal =>
+    const report = await interruptible(output, { leftAs }, signal =>
       resizeImage(image, parseNewSize(args.size), {
         ...parentOptionsOf(args),
         force,
@@ -55,6 +55,8 @@ export default defineCommand({
     return ExitCode.done
   },
 })
+
+const leftAs = 'the disk has the size it had, or the new one: the same command finishes what was begun'
 
 function parseNewSize(text: string): NewSize {
   const given = text.trim()

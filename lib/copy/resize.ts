@@ -2,7 +2,7 @@
  * The disk in an image gets another size, and its partition table follows. A disk that grows gets its size first, one that
  * shrinks its table: so at every moment the table is one for this disk, and doing it again finishes what was interrupted.
  */
-import { formatSize, KiB, roundUp, TiB } from '../binary/size.ts'
+import { formatSize, roundUp, TiB } from '../binary/size.ts'
 import type { BlockDevice } from '../device/block-device.ts'
 import { RefusedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
@@ -80,7 +80,7 @@ export async function resizeImage(
     path,
     sizeBefore: image.disk.size,
     size,
-    smallestSize: smallestSize(need),
+    smallestSize: smallestSize(need, image.disk),
     usedEnd: need.usedEnd,
     partitionTable: table.type,
     tableMoves: job.steps.length > 0,
@@ -115,22 +115,20 @@ export async function planDiskSize(
   const need = await readDiskNeed(disk, table)
   const size = sizeOf(newSize, disk, need)
   const plan = planResize(await readSoundStructures(file), size)
-  if (size < disk.size && size < need.smallest) throw tooSmall(path, size, need)
+  if (size < disk.size && size < need.smallest) throw tooSmall(path, size, need, disk)
   if (size > disk.size && parent !== undefined && parent.size > disk.size)
     throw parentShows(path, disk.size, parent.size)
-  const findings = [...table.findings, ...(table.type === 'mbr' ? beyondMbr(table, size) : []), ...oddSize(size)]
+  const findings = [...table.findings, ...(table.type === 'mbr' ? beyondMbr(table, size) : [])]
   return { size, plan, table, need, steps: need.stepsTo(size), findings }
 }
 
-/** 7-Zip opens no disk whose size is no multiple of it, whatever its sectors. */
-const SIZE_UNIT = 4 * KiB
+/** The least size that every reader takes: 7-Zip opens no disk with an odd number of sectors. */
+const smallestSize = ({ smallest }: DiskNeed, { sectorSize }: BlockDevice) =>
+  roundUp(Math.max(smallest, 1), 2 * sectorSize)
 
-/** The least size that every reader takes. */
-const smallestSize = ({ smallest }: DiskNeed) => roundUp(Math.max(smallest, 1), SIZE_UNIT)
-
-function sizeOf(newSize: NewSize, { size }: BlockDevice, need: DiskNeed): number {
-  if (newSize === 'smallest') return Math.min(size, smallestSize(need))
-  return 'by' in newSize ? size + newSize.by : newSize.to
+function sizeOf(newSize: NewSize, disk: BlockDevice, need: DiskNeed): number {
+  if (newSize === 'smallest') return Math.min(disk.size, smallestSize(need, disk))
+  return 'by' in newSize ? disk.size + newSize.by : newSize.to
 }
 
 /** Does what was planned. */
@@ -161,9 +159,9 @@ async function writeSteps(image: ChangeableImage, steps: readonly TableStep[]): 
   if (steps.length > 0) await writeDisk(image, disk => writeTable(disk, steps))
 }
 
-function tooSmall(path: string, size: number, need: DiskNeed): RefusedError {
+function tooSmall(path: string, size: number, need: DiskNeed, disk: BlockDevice): RefusedError {
   const { usedEnd, last } = need
-  const smallest = smallestSize(need)
+  const smallest = smallestSize(need, disk)
   const backup = need.smallest > usedEnd ? ', and behind it the backup of the GPT needs room' : ''
   return new RefusedError(
     'BELOW_SMALLEST_SIZE',
@@ -185,10 +183,4 @@ function beyondMbr({ sectorSize }: PartitionTable, size: number): Finding[] {
   const reach = `${(MBR_SECTORS * sectorSize) / TiB} TiB`
   const message = `the disk has an MBR, which reaches to ${reach}: what lies behind cannot be used before it has a GPT`
   return [{ code: 'BEYOND_MBR', message, details: { size } }]
-}
-
-function oddSize(size: number): Finding[] {
-  if (size % SIZE_UNIT === 0) return []
-  const message = `the disk has ${size} bytes, which is no multiple of ${SIZE_UNIT}: 7-Zip opens no such image`
-  return [{ code: 'ODD_SIZE', message, details: { size } }]
 }
