@@ -43,7 +43,7 @@ const PIECE_SIZE = 4 * MiB
 const LARGE_FILES = 2
 
 /** Errors after which nothing else would fare better. */
-const FATAL = ['NO_SPACE', 'DEVICE_GONE', 'WRITE_ERROR', 'WRITER_THREAD_ENDED']
+const FATAL = ['NO_SPACE', 'DEVICE_GONE', 'WRITE_ERROR', 'THREAD_ENDED']
 
 export class FileCopier implements AsyncDisposable {
   /** Whether named streams are written with the files they belong to. */

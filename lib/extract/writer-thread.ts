@@ -3,8 +3,7 @@
  * calls: made one after the other on a thread they take a third of the time that Node's asynchronous ones do, and this
  * thread reads the next ones meanwhile.
  */
-import { Worker } from 'node:worker_threads'
-import { StorageError } from '../errors.ts'
+import { JobThread } from '../copy/job-thread.ts'
 
 /** A file as the thread writes it. */
 export interface SmallFile {
@@ -32,10 +31,15 @@ export interface SystemFailure {
 /** Numbers of a file in a message. A message of objects takes longer to pass than a small file to write. */
 const NUMBERS = 5
 
-/** As text, for the reasons that HashThread has: a file of its own would be lost where this program is bundled. */
-const THREAD = `
+interface WriteJob {
+  readonly memory: SharedArrayBuffer
+  readonly paths: readonly string[]
+  readonly temporaries: readonly (string | undefined)[]
+  readonly numbers: Float64Array
+}
+
+const WORK = `
 const fs = require('node:fs')
-const { parentPort } = require('node:worker_threads')
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = fs.constants
 function write(bytes, path, temporary, [offset, length, mode, modified, accessed]) {
   const place = temporary ?? path
@@ -54,7 +58,7 @@ function write(bytes, path, temporary, [offset, length, mode, modified, accessed
     throw error
   }
 }
-parentPort.on('message', ({ job, memory, paths, temporaries, numbers }) => {
+return ({ memory, paths, temporaries, numbers }) => {
   const bytes = new Uint8Array(memory)
   const failures = []
   for (const [index, path] of paths.entries()) {
@@ -64,61 +68,22 @@ parentPort.on('message', ({ job, memory, paths, temporaries, numbers }) => {
       failures.push({ index, code: String(code), message, syscall: String(syscall) })
     }
   }
-  parentPort.postMessage({ job, failures })
-})`
+  return failures
+}`
 
-interface Job {
-  readonly resolve: (failures: readonly SystemFailure[]) => void
-  readonly reject: (error: Error) => void
-}
-
-/** One thread that writes. Close it, or the program does not end. */
-export class WriterThread implements AsyncDisposable {
-  readonly #worker = new Worker(THREAD, { eval: true, execArgv: [] })
-  readonly #jobs = new Map<number, Job>()
-  #nextJob = 0
-  #ended: Error | undefined
-
+export class WriterThread extends JobThread<WriteJob, readonly SystemFailure[]> {
   constructor() {
-    this.#worker.on('message', ({ job, failures }) => {
-      this.#jobs.get(job)!.resolve(failures)
-      this.#jobs.delete(job)
-    })
-    this.#worker.on('error', cause => this.#end(`: ${cause.message}`, cause))
-    this.#worker.on('exit', exitCode => this.#end(` with exit code ${exitCode}`))
+    super(WORK, 'writes')
   }
 
-  /**
-   * Writes the files, whose bytes must stay as they are until it is done, and says which were not, and why. What fails
-   * leaves nothing behind. Rejects with StorageError (WRITER_THREAD_ENDED) when the thread is no more.
-   */
+  /** Writes the files out of `memory`, and says which were not written, and why. What fails leaves nothing behind. As for `run`. */
   write(memory: SharedArrayBuffer, files: readonly SmallFile[]): Promise<readonly SystemFailure[]> {
-    if (this.#ended !== undefined) return Promise.reject(this.#ended)
-    return new Promise((resolve, reject) => {
-      const job = this.#nextJob++
-      this.#jobs.set(job, { resolve, reject })
-      const numbers = new Float64Array(NUMBERS * files.length)
-      for (const [index, { offset, length, mode, modified, accessed }] of files.entries()) {
-        numbers.set([offset, length, mode, modified ?? Number.NaN, accessed ?? Number.NaN], NUMBERS * index)
-      }
-      const paths = files.map(({ path }) => path)
-      const temporaries = files.map(({ temporary }) => temporary)
-      this.#worker.postMessage({ job, memory, paths, temporaries, numbers })
-    })
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker.terminate()
-  }
-
-  #end(how: string, cause?: Error): void {
-    this.#ended ??= new StorageError(
-      'WRITER_THREAD_ENDED',
-      `the thread that writes ended${how}. Start over`,
-      {},
-      { cause },
-    )
-    for (const { reject } of this.#jobs.values()) reject(this.#ended)
-    this.#jobs.clear()
+    const numbers = new Float64Array(NUMBERS * files.length)
+    for (const [index, { offset, length, mode, modified, accessed }] of files.entries()) {
+      numbers.set([offset, length, mode, modified ?? Number.NaN, accessed ?? Number.NaN], NUMBERS * index)
+    }
+    const paths = files.map(({ path }) => path)
+    const temporaries = files.map(({ temporary }) => temporary)
+    return this.run({ memory, paths, temporaries, numbers })
   }
 }

@@ -6,7 +6,7 @@ import { pattern } from '../helpers/pattern.ts'
 
 const bytes = alignedBuffer(100_000)
 pattern(bytes.length).copy(bytes)
-const ended = { name: 'StorageError', code: 'HASH_THREAD_ENDED' }
+const ended = { name: 'StorageError', code: 'THREAD_ENDED' }
 
 /** Claims to lie beyond its memory, which is an error on the thread. */
 const poison = Object.defineProperty(alignedBuffer(1), 'byteOffset', { value: 100_000 })
