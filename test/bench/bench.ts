@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { cacheFolder } from '../helpers/folders.ts'
 import { benchCapture } from './capture.ts'
 import { benchCodecs } from './codecs.ts'
+import { benchCompact } from './compact.ts'
 import { benchConvert } from './convert.ts'
 import { benchCopyOut, benchList } from './files.ts'
 import { install, machine } from './measure.ts'
@@ -16,6 +17,7 @@ import type { Settings } from './settings.ts'
 const BENCHMARKS: Readonly<Record<string, (settings: Settings) => Promise<void>>> = {
   capture: benchCapture,
   convert: benchConvert,
+  compact: benchCompact,
   list: benchList,
   'copy-out': benchCopyOut,
   codecs: benchCodecs,

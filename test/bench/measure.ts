@@ -15,6 +15,8 @@ export interface Program {
   readonly command: readonly string[]
   /** A file or a folder it makes, which is removed before and after; '' for a program that only prints. */
   readonly output: string
+  /** Before each run, and not measured: what a program that changes a file is given. */
+  readonly prepare?: () => Promise<unknown>
 }
 
 export interface Measured {
@@ -70,6 +72,7 @@ export async function race(programs: readonly Program[], rounds: number): Promis
     for (const program of programs) {
       const clear = () => (program.output === '' ? undefined : rm(program.output, { recursive: true, force: true }))
       await clear()
+      await program.prepare?.()
       await run('sync', [], { timeout: 600_000 })
       await warm(program.input)
       const measured = await measure(program)
