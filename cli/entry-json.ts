@@ -1,7 +1,7 @@
 /** Entries as lines of JSON, with the same keys for every file system: null is what it has not. */
 import { type DiskImageError, type Entry, FileAttribute } from '../lib/index.ts'
 import { FILE_TIME_LENGTH, FileTimeSlot } from './file-time.ts'
-import { type JsonBytes, jsonText, NULL } from './json-bytes.ts'
+import { JsonBytes, jsonText, NULL } from './json-bytes.ts'
 
 /** An entry in a list. */
 export interface Listed {
@@ -73,6 +73,13 @@ export function writeEntry(json: JsonBytes, listed: Listed): void {
   if (error !== undefined) writeError(json, error)
   else if ('hash' in listed) writeHash(json, listed.hash)
   json.text(END)
+}
+
+/** The same line as a value, for who has more to say of the entry. */
+export function entryJson(entry: Entry): object {
+  const json = new JsonBytes()
+  writeEntry(json, { entry })
+  return JSON.parse(json.take().toString('utf8'))
 }
 
 const TIMES = ['modified', 'created', 'accessed', 'changed'] as const

@@ -1,6 +1,6 @@
 import type { AttributeDetails, Entry, EntryDetails, RunDetails, TimeDetails } from '../../lib/index.ts'
 import { defineCommand, outputOptions } from '../command.ts'
-import { attributeNames } from '../entry-json.ts'
+import { attributeNames, entryJson } from '../entry-json.ts'
 import { formatFileTime } from '../file-time.ts'
 import { Listing } from '../listing.ts'
 import { facts, Output } from '../output.ts'
@@ -39,20 +39,7 @@ const timeOf = (time: Entry['modified']) => (time === undefined ? null : formatF
 /** The keys of `vhdx ls --json`, and all that is known besides. */
 function json({ entry, names, times, identifiers, attributes, reparse, sddl }: EntryDetails, runs: boolean) {
   return {
-    path: entry.path,
-    kind: entry.kind,
-    size: entry.size,
-    allocatedSize: entry.allocatedSize,
-    modified: timeOf(entry.modified),
-    created: timeOf(entry.created),
-    accessed: timeOf(entry.accessed),
-    changed: timeOf(entry.changed),
-    attributes: attributeNames(entry.attributes),
-    record: entry.record ?? null,
-    links: entry.links,
-    streams: entry.streams,
-    target: entry.target ?? null,
-    ...(entry.error === undefined ? {} : { error: { code: entry.error.code, message: entry.error.message } }),
+    ...entryJson(entry),
     details: {
       names: names.map(({ name, namespace, parent = null }) => ({ name, namespace, parent })),
       times: times.map(({ source, created, modified, changed, accessed }) => ({

@@ -55,7 +55,7 @@ export async function walkChain(
 export type AsParent = (disk: BlockDevice, image: ChainImage) => Promise<BlockDevice>
 
 /** Opens the disk of a whole chain, whose files stay the chain's. `findings`: those of all images, the parents' with their paths. */
-export async function openChain(
+export async function openDiskOf(
   { images }: Chain,
   asParent?: AsParent,
 ): Promise<{ disk: BlockDevice; findings: readonly Finding[] }> {

@@ -2,7 +2,7 @@
 import { FileDevice } from '../device/file-device.ts'
 import { DiskImageError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
-import { type Chain, closeChain, openChain, walkChain } from './chain.ts'
+import { type Chain, closeChain, openDiskOf, walkChain } from './chain.ts'
 import type { ChainImage } from './chain-image.ts'
 import { HostFolders, hostFile } from './open-host-files.ts'
 import { imageFormat } from './open-image.ts'
@@ -44,7 +44,7 @@ export async function readChain(path: string, options: ParentOptions = {}): Prom
 async function checkOpening(chain: Chain): Promise<Pick<ImageChain, 'problem' | 'findings'>> {
   if (chain.problem !== undefined) return chain
   try {
-    const { findings } = await openChain(chain)
+    const { findings } = await openDiskOf(chain)
     return { problem: undefined, findings: [...findings, ...chain.findings] }
   } catch (problem) {
     if (problem instanceof DiskImageError) return { problem, findings: chain.findings }

@@ -3,7 +3,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { FormatError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { Files } from '../volume/files.ts'
-import { type AsParent, closeChain, openChain, walkChain } from './chain.ts'
+import { type AsParent, closeChain, openDiskOf, walkChain } from './chain.ts'
 import type { ChainImage } from './chain-image.ts'
 import { containerIn } from './container.ts'
 import type { ImageFile, ImageFolders } from './image-file.ts'
@@ -54,7 +54,7 @@ export async function openImage(
   const chain = await walkChain(file, format, folders, options)
   try {
     if (chain.problem !== undefined) throw chain.problem
-    const { disk, findings } = await openChain(chain, options.asParent)
+    const { disk, findings } = await openDiskOf(chain, options.asParent)
     const close = () => closeChain(chain.images)
     return opened(disk, format, device, chain.images, [...findings, ...chain.findings], close)
   } catch (error) {
