@@ -50,7 +50,8 @@ export default defineCommand({
       .option('on-conflict', {
         choices: ON_CONFLICT,
         default: 'fail' as const,
-        describe: 'What becomes of a file that the target has already; folders are merged',
+        describe:
+          'What becomes of a file that the target has already; folders are merged. skip keeps it whatever is in it: after a crash or a power cut, which leave short files, take overwrite',
       })
       .option('streams', {
         type: 'boolean',

@@ -4,8 +4,9 @@ import type { ExtractEvent, ExtractProgress } from './extract-report.ts'
 /** What becomes of a file whose name is taken in the target. */
 export const ON_CONFLICT = ['fail', 'skip', 'overwrite', 'rename'] as const
 /**
- * 'fail' (default): the old one stays, and that is an error of this file; 'skip': the old one stays; 'overwrite': the new
- * one takes its place when it is whole; 'rename': the new one gets a number. Folders are always merged.
+ * 'fail' (default): the old one stays, and that is an error of this file; 'skip': the old one stays, even one that an earlier
+ * copy left short when the power went; 'overwrite': the new one takes its place when it is whole; 'rename': the new one gets a
+ * number. Folders are always merged.
  */
 export type OnConflict = (typeof ON_CONFLICT)[number]
 
