@@ -25,7 +25,9 @@ export interface GptChange {
 
 /** LBA of the last sector that the table needs, its backup included. `good`: the copy that counts. */
 export function smallestLastLba(sectorSize: number, good: GoodCopy): number {
-  return Math.max(good.header.firstUsableLba, lastUsedLba(good)) + entriesRoom(sectorSize, good) + 1
+  const room = entriesRoom(sectorSize, good)
+  // Whatever the header says, the first copy is there before anything else.
+  return Math.max(1 + room, good.header.firstUsableLba, lastUsedLba(good)) + room + 1
 }
 
 /** LBA of the last sector that a partition has; 0 where there is none. */
