@@ -1,5 +1,6 @@
 /** What is settled before the first byte is written: the source, what of it is read, and the image it becomes. */
 import { formatSize, roundUp } from '../binary/size.ts'
+import type { BlockDevice } from '../device/block-device.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { OptionError, RefusedError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
@@ -11,7 +12,6 @@ import { mountedReadWrite } from '../platform/mounts.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import { asUniqueId, asVirtualDiskId, identityOf } from './disk-identity.ts'
 import { keptMetadata } from './kept-metadata.ts'
-import { type LostManifest, lostManifest, manifestFindings } from './lost-manifest.ts'
 import { physicalSectorSizeOf, readSectorSize } from './sector-size.ts'
 import { nameFindings, targetFormat } from './target-format.ts'
 import { rawTarget, type TargetImage, vhdTarget, vhdxTarget } from './target-image.ts'
@@ -113,34 +113,33 @@ export function convertedImage(target: TargetImage): ConvertedImage {
   return { format, type, virtualSize, blockSize, diskId }
 }
 
-/** A disk, and what the manifests of its parents say that no new image would say. */
+/** A disk, and the disks of its parents, down to the one that has none. */
 export interface ConvertSource extends OpenedDisk {
-  readonly lostManifests: readonly LostManifest[]
+  readonly parents: readonly BlockDevice[]
 }
 
 /** Opens the disk to be converted. Throws what `openDisk` throws. */
 export async function openSource(options: ConvertOptions): Promise<ConvertSource> {
   const { source, sourceFormat: format, parent, search } = options
-  const lostManifests: LostManifest[] = []
+  const parents: BlockDevice[] = []
   const opened = await openDisk(source, {
     ...(format && { format }),
     ...(parent !== undefined && { parent }),
     ...(search !== undefined && { search }),
-    asParent: async (disk, { path }) => {
-      lostManifests.push(...(await lostManifest(disk, path)))
+    asParent: async disk => {
+      parents.unshift(disk)
       return disk
     },
   })
-  return { ...opened, lostManifests }
+  return { ...opened, parents }
 }
 
 /** Decides what the image will be. Throws OptionError for what cannot be written, UnsupportedError (VHD_SECTOR_SIZE). */
 export async function prepareConversion(source: ConvertSource, options: ConvertOptions): Promise<PreparedConversion> {
   const format = targetFormat(options.target, options.to)
   const shape = await readShape(source)
-  const kept = await keptMetadata(source, format)
+  const kept = await keptMetadata(source, source.parents, format)
   const target = planTarget(source, shape, kept.items, format, options)
-  const own = format === 'vhdx' ? [] : await lostManifest(source.disk, options.source)
   return {
     source,
     target,
@@ -151,7 +150,6 @@ export async function prepareConversion(source: ConvertSource, options: ConvertO
       ...nameFindings(options.target, format),
       ...shapeFindings(source, shape, target),
       ...kept.findings,
-      ...manifestFindings([...own, ...source.lostManifests], format),
       ...target.findings,
     ],
   }

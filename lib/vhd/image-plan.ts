@@ -1,5 +1,5 @@
 /** What a new VHD will be, checked before its first byte is written. */
-import { isGuid } from '../binary/guid.ts'
+import { guidFromText, isGuid, uuidToText } from '../binary/guid.ts'
 import { formatSize, TiB } from '../binary/size.ts'
 import { OptionError } from '../errors.ts'
 import { BLOCK_SIZES, MAX_VIRTUAL_SIZE, SECTOR_SIZE } from './format.ts'
@@ -32,7 +32,7 @@ const MAX_FILE_SIZE = 2 * TiB - SECTOR_SIZE
 
 /** Checks `options` and fills in what they leave open. Throws OptionError: BAD_VIRTUAL_SIZE, BAD_BLOCK_SIZE, BAD_DISK_ID. */
 export function planVhd(options: VhdOptions): VhdPlan {
-  const { virtualSize, fixed = false, uniqueId = crypto.randomUUID() } = options
+  const { virtualSize, fixed = false, uniqueId = newUniqueId() } = options
   checkVirtualSize(virtualSize)
   const blockSize = fixed ? undefined : checkedBlockSize(options.blockSize ?? BLOCK_SIZES[0]!, virtualSize)
   if (fixed && options.blockSize !== undefined) throw badBlockSize(options.blockSize, 'a fixed one has no blocks')
@@ -42,6 +42,9 @@ export function planVhd(options: VhdOptions): VhdPlan {
   const blockCount = blockSize === undefined ? 0 : blockCountOf(virtualSize, blockSize)
   return { virtualSize, fixed, blockSize, blockCount, uniqueId }
 }
+
+/** Random, and laid out as Windows lays out the GUIDs that it puts there. */
+const newUniqueId = () => uuidToText(guidFromText(crypto.randomUUID()))
 
 function checkVirtualSize(virtualSize: number): void {
   const wrong = (why: string) =>

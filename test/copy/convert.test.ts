@@ -10,7 +10,7 @@ import { type ConvertSummary, convertDisk } from '../../lib/copy/convert.ts'
 import { type ConvertOptions, planConversion, refuseHazards } from '../../lib/copy/convert-plan.ts'
 import { createChild, createImage } from '../../lib/copy/create-image.ts'
 import { DenseWriter } from '../../lib/copy/dense-writer.ts'
-import { MANIFEST_ITEM } from '../../lib/copy/manifest.ts'
+import { readManifest } from '../../lib/copy/read-manifest.ts'
 import { verifyImage } from '../../lib/copy/verify.ts'
 import { FileDevice } from '../../lib/device/file-device.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
@@ -18,14 +18,15 @@ import { openDisk } from '../../lib/image/open-disk.ts'
 import { VhdDevice } from '../../lib/vhd/vhd-device.ts'
 import { VhdxBuilder } from '../../lib/vhdx/builder.ts'
 import { checkVhdx } from '../../lib/vhdx/check.ts'
-import type { VhdxDevice } from '../../lib/vhdx/vhdx-device.ts'
+import { VhdxDevice } from '../../lib/vhdx/vhdx-device.ts'
 import { type CorpusImage, sha256, sparseSha256, testEachImage } from '../helpers/corpus.ts'
-import { putBytes } from '../helpers/disks.ts'
+import { buildDisk, hashFile, putBytes } from '../helpers/disks.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { attachLoop } from '../helpers/loop.ts'
 import { mountNew } from '../helpers/mounted.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { run, testWith } from '../helpers/tools.ts'
+import { withVhdi } from '../helpers/vhdi.ts'
 import * as images from '../image/chain-images.ts'
 import { TestImage } from '../vhdx/test-image.ts'
 
@@ -56,6 +57,19 @@ async function hashOf(path: string): Promise<string> {
   return await sha256(opened.disk)
 }
 
+async function manifestIn(path: string) {
+  await using opened = await openDisk(path)
+  return await readManifest(opened.disk)
+}
+
+/** A disk of 8 MiB of which the last 64 KiB cannot be read: what lies behind the end of its file a loop device does not have. */
+async function attachFaulty(path: Scratch['path']) {
+  await writeFile(path('faulty.raw'), pattern(8 * MiB))
+  const loop = await attachLoop(path('faulty.raw'))
+  await truncate(path('faulty.raw'), 8 * MiB - 64 * KiB)
+  return loop
+}
+
 const codesOf = ({ findings }: { readonly findings: readonly { readonly code: string }[] }) =>
   findings.map(({ code }) => code).filter(code => !code.startsWith('HOST_'))
 
@@ -71,8 +85,8 @@ const FORMS: readonly [name: string, options: Partial<ConvertOptions>, qemu: str
 
 describe('every form', () => {
   testWith(
-    ['qemu-img'],
-    'of a raw disk is the same disk, dense and clean, as qemu sees it too, and a source like any other',
+    ['qemu-img', 'vhdimount', 'fuse'],
+    'of a raw disk is the same disk, dense and clean, as qemu and libvhdi see it too, and a source like any other',
     () =>
       inScratch(async folder => {
         const disk = await rawDisk(folder.path('disk.raw'))
@@ -85,10 +99,9 @@ describe('every form', () => {
           expect([file.size, await file.isSparse()]).toEqual([bytesWritten, false])
           if (format === 'vhdx') expect((await checkVhdx(file)).problems).toEqual([])
           await run('qemu-img', ['compare', '-f', 'raw', '-F', format, disk, path])
-          for (const to of ['vhdx', 'vhd', 'raw'] as const) {
-            await convert(path, folder.path('next'), { to, force: true })
-            expect(await hashOf(folder.path('next'))).toBe(expected)
-          }
+          if (format === 'vpc') expect(await withVhdi(path, hashFile)).toBe(expected)
+          await convert(path, folder.path('back.raw'), { force: true })
+          expect(await hashFile(folder.path('back.raw'))).toBe(expected)
         }
       }),
   )
@@ -117,6 +130,23 @@ describe('every form', () => {
       expect([opened.disk.sectorSize, opened.disk.physicalSectorSize]).toEqual([4096, 4096])
     }))
 })
+
+testWith(['loop', 'sgdisk'], 'the sectors of a raw disk are those that its partition table counts in', () =>
+  inScratch(async folder => {
+    const disk = folder.path('disk.raw')
+    const partitions = [{ type: '0700' }]
+    await buildDisk(disk, { size: 4 * MiB, table: 'gpt', sectorSize: 4096, partitions })
+    await convert(disk, folder.path('a.vhdx'))
+    await using opened = await openDisk(folder.path('a.vhdx'))
+    expect([opened.disk.sectorSize, opened.disk.physicalSectorSize]).toEqual([4096, 4096])
+    await expect(convert(disk, folder.path('a.vhd'))).rejects.toMatchObject({ code: 'VHD_SECTOR_SIZE' })
+    // Where the table is damaged, the bytes are copied all the same.
+    await putBytes(4096 + 100, Buffer.alloc(4))({ path: disk, offset: 0, length: 4 * MiB, sectorSize: 512 })
+    await putBytes(4 * MiB - 4096, Buffer.alloc(4096))({ path: disk, offset: 0, length: 4 * MiB, sectorSize: 512 })
+    await convert(disk, folder.path('b.vhdx'))
+    expect(await hashOf(folder.path('b.vhdx'))).toBe(await hashOf(disk))
+  }),
+)
 
 /** Disks of up to this size are written as raw and fixed images too. */
 const SMALL = 64 * MiB
@@ -287,16 +317,51 @@ describe('what is beside the disk', () => {
       const { findings } = await convert(folder.path('a.vhdx'), folder.path('b.vhdx'), { fixed: true })
       expect(findings).toEqual([])
       expect((await verifyImage({ image: folder.path('b.vhdx') })).differences).toEqual([])
-      const lost = [{ code: 'MANIFEST_DROPPED', details: { path: folder.path('a.vhdx'), leftOut: [], unread: [] } }]
       for (const target of ['c.vhd', 'c.raw']) {
-        expect((await convert(folder.path('a.vhdx'), folder.path(target))).findings).toMatchObject(lost)
+        expect((await convert(folder.path('a.vhdx'), folder.path(target))).findings).toMatchObject([
+          { code: 'MANIFEST_DROPPED', details: { leftOut: [], unread: [] } },
+        ])
       }
-      await createChild(folder.path('child.vhdx'), folder.path('a.vhdx'))
-      const flat = await convert(folder.path('child.vhdx'), folder.path('flat.vhdx'))
-      expect(flat.findings).toMatchObject(lost)
-      await using opened = await openDisk(folder.path('flat.vhdx'))
-      expect(await (opened.disk as VhdxDevice).userMetadata(MANIFEST_ITEM)).toBe(undefined)
     }))
+
+  testWith(
+    ['loop'],
+    'a chain keeps what the manifest of a parent says is missing, but not the hashes of what was changed since',
+    () =>
+      inScratch(async folder => {
+        const path = folder.path
+        await using base = await attachFaulty(path)
+        const [image, child] = [path('a.vhdx'), path('child.vhdx')]
+        await captureDisk({ source: base.path, target: image, tool })
+        const captured = await manifestIn(image)
+        const [unread, written] = [8 * MiB - 64 * KiB, 8 * MiB - 16 * KiB]
+        expect(captured?.readErrors.ranges).toEqual([{ offset: unread, length: 64 * KiB }])
+        await createChild(child, image)
+        // Nothing has changed yet, so all of it holds.
+        await convert(child, path('same.vhdx'))
+        expect(await manifestIn(path('same.vhdx'))).toEqual(captured)
+        const file = await FileDevice.open(child, { mode: 'write' })
+        await using parent = await openDisk(image)
+        const disk = await VhdxDevice.openForWriting(file, { parent: parent.disk })
+        await disk.write(written, pattern(4 * KiB))
+        await disk.close()
+        const { findings } = await convert(child, path('flat.vhdx'))
+        expect(findings).toEqual([])
+        const { readErrors, merged, hashes, source } = (await manifestIn(path('flat.vhdx')))!
+        expect(readErrors).toMatchObject({
+          bytes: 60 * KiB,
+          ranges: [
+            { offset: unread, length: 48 * KiB },
+            { offset: written + 4 * KiB, length: 12 * KiB },
+          ],
+        })
+        expect([source, hashes.digests, merged]).toEqual([captured?.source, '', expect.any(String)])
+        const raw = await convert(child, path('flat.raw'))
+        expect(raw.findings).toMatchObject([
+          { code: 'MANIFEST_DROPPED', message: expect.stringContaining('64 KiB that') },
+        ])
+      }),
+  )
 })
 
 describe('what is said', () => {
@@ -394,10 +459,7 @@ describe('what is refused', () => {
 
   testWith(['loop'], 'a disk with bad sectors', () =>
     inScratch(async folder => {
-      await writeFile(folder.path('disk.raw'), pattern(8 * MiB))
-      await using loop = await attachLoop(folder.path('disk.raw'))
-      // What lies behind the end of its file a loop device cannot read.
-      await truncate(folder.path('disk.raw'), 5 * MiB)
+      await using loop = await attachFaulty(folder.path)
       for (const target of ['a.vhdx', 'a.raw']) await refused(folder, loop.path, target, 'READ_ERROR')
     }),
   )
