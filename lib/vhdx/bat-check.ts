@@ -100,11 +100,7 @@ export class BatCheck {
         return mebibyte === 0 ? undefined : 'BAT_ZERO_WITH_PLACE'
       case UNDEFINED:
       case UNMAPPED:
-        // The space of such a block may be kept for it.
-        if (mebibyte !== 0 && mebibyte + this.#blockLength <= this.#fileEnd) {
-          this.end = Math.max(this.end, mebibyte + this.#blockLength)
-          this.taken.claim(mebibyte, this.#blockLength)
-        }
+        this.#keep(mebibyte)
         return undefined
       case FULLY_PRESENT:
         return placeFlaw
@@ -128,6 +124,14 @@ export class BatCheck {
       default:
         return 'BAT_BITMAP_STATE'
     }
+  }
+
+  /** Takes the space that is kept for a block without bytes: beyond the end of the file, too, nothing else goes there. */
+  #keep(mebibyte: number): void {
+    const end = mebibyte + this.#blockLength
+    if (mebibyte === 0 || end > MAX_FILE_SIZE / MiB) return
+    if (end <= this.#fileEnd) this.end = Math.max(this.end, end)
+    this.taken.claim(mebibyte, this.#blockLength)
   }
 
   /** Takes `count` MiB of the file from `first`, or says why they cannot be taken. */

@@ -28,6 +28,16 @@ export interface Moment {
 
 export type Operation = 'read' | 'write' | 'resize' | 'flush'
 
+/** What was done to the file. */
+export interface Done {
+  readonly operation: Exclude<Operation, 'read'>
+  /** Of a write; the new size of a resize. */
+  readonly offset: number
+  readonly bytes: Buffer
+}
+
+const NOTHING = Buffer.alloc(0)
+
 export interface RecordingOptions {
   /** Decides how long requests take, so that those under way at a time end in another order than they began. */
   readonly random?: Random
@@ -38,6 +48,8 @@ export interface RecordingOptions {
 export class RecordingDevice extends BlockDevice implements ResizableDevice {
   /** One for each write and flush, when it had just begun or ended. */
   readonly moments: Moment[] = []
+  /** All changes and flushes, as they were answered. */
+  readonly journal: Done[] = []
   /** How many requests there were. */
   operations = 0
   /** As the program sees it. */
@@ -87,6 +99,7 @@ export class RecordingDevice extends BlockDevice implements ResizableDevice {
     this.#durable = this.#durable.copy()
     for (const change of now) apply(this.#durable, change)
     this.#pending = this.#pending.filter(change => !now.includes(change))
+    this.journal.push({ operation: 'flush', offset: 0, bytes: NOTHING })
     this.mark()
   }
 
@@ -97,7 +110,7 @@ export class RecordingDevice extends BlockDevice implements ResizableDevice {
     this.moments.push({ durable: this.#durable, pending: [...this.#pending] })
   }
 
-  async #change(operation: Operation, change: Change): Promise<void> {
+  async #change(operation: Done['operation'], change: Change): Promise<void> {
     try {
       this.#count(operation)
     } catch (error) {
@@ -110,6 +123,7 @@ export class RecordingDevice extends BlockDevice implements ResizableDevice {
     apply(this.content, change)
     await this.#wait()
     change.isDone = true
+    this.journal.push({ operation, offset: change.offset, bytes: change.bytes ?? NOTHING })
   }
 
   /** What fails may have been done in part. */
