@@ -1,6 +1,7 @@
 /** Which blocks of an image hold anything that is needed, by their content and by what the file systems in them use. */
 import { roundDown } from '../binary/size.ts'
 import type { ByteSource } from '../device/block-device.ts'
+import { RangeCursor } from '../device/range-cursor.ts'
 import { endOf, intersect, type Range, subtractRanges } from '../device/ranges.ts'
 import { BlockSet } from '../vhdx/block-set.ts'
 import { PayloadBlocks } from '../vhdx/payload-blocks.ts'
@@ -9,7 +10,6 @@ import type { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import type { WriteSession } from '../vhdx/write-session.ts'
 import { isZero } from './content-hash.ts'
 import { mapInOrder } from './map-in-order.ts'
-import { usedWindows } from './used-windows.ts'
 
 /** A block that has its bytes in the file, and what of them is in use, in bytes of the disk. */
 interface PresentBlock {
@@ -63,8 +63,7 @@ export async function judgeBlocks(image: JudgedImage, options: JudgeOptions): Pr
   const { disk, structures } = image
   const { file, regionTables, geometry, areas } = structures
   const blocks = new PayloadBlocks(file, regionTables.bat.offset, geometry, areas)
-  const { blockCount, blockSize } = disk.geometry
-  const [dropped, stale] = [new BlockSet(blockCount), new BlockSet(blockCount)]
+  const [dropped, stale] = [new BlockSet(), new BlockSet()]
   const totals = { freeBlocks: 0, staleBytes: 0, presentBlocks: 0 }
   const buffers = windowBuffers()
   const judge = async ({ block, used }: PresentBlock, slot: number) => {
@@ -88,7 +87,7 @@ export async function judgeBlocks(image: JudgedImage, options: JudgeOptions): Pr
       stale.add(block)
       totals.staleBytes += staleBytes
     }
-    options.onProgress?.(blockSize)
+    options.onProgress?.(geometry.blockSize)
   }
   return { dropped, stale, ...totals }
 }
@@ -124,21 +123,13 @@ const rangeOf = ({ geometry, size }: VhdxDevice, block: number): Range =>
 
 /** The blocks that have a place in the file, in order; of them those in `only`. */
 async function* presentBlocks({ disk, used }: JudgedImage, only?: BlockSet): AsyncIterable<PresentBlock> {
-  const { blockSize } = disk.geometry
-  const windows = usedWindows(used(), disk.size, blockSize)[Symbol.asyncIterator]()
-  try {
-    let window = await windows.next()
-    for await (const { block: first, count, state } of disk.blockStates()) {
-      if (state !== 'fullyPresent' && state !== 'partiallyPresent') continue
-      for (let block = first; block < first + count; block++) {
-        if (only?.has(block) === false) continue
-        while (!window.done && window.value.offset < block * blockSize) window = await windows.next()
-        const isHere = !window.done && window.value.offset === block * blockSize
-        yield { block, used: isHere ? window.value.ranges : [] }
-      }
+  await using cursor = new RangeCursor(used())
+  for await (const { block: first, count, state } of disk.blockStates()) {
+    if (state !== 'fullyPresent' && state !== 'partiallyPresent') continue
+    for (let block = first; block < first + count; block++) {
+      if (only?.has(block) === false) continue
+      yield { block, used: await cursor.within(rangeOf(disk, block)) }
     }
-  } finally {
-    await windows.return?.()
   }
 }
 

@@ -21,22 +21,18 @@ export interface UsedWindow {
  * Cuts ordered `ranges` into the windows of a disk of `size` bytes, and off at its end. Windows that no range touches do
  * not come.
  */
-export async function* usedWindows(
-  ranges: AsyncIterable<Range>,
-  size: number,
-  windowLength = WINDOW,
-): AsyncIterable<UsedWindow> {
+export async function* usedWindows(ranges: AsyncIterable<Range>, size: number): AsyncIterable<UsedWindow> {
   let window: { offset: number; length: number; ranges: Range[] } | undefined
   for await (const { offset: start, length } of ranges) {
     const range = intersect({ offset: start, length }, { offset: 0, length: size })
     if (range === undefined) continue
     for (let at = range.offset; at < endOf(range); ) {
-      const offset = roundDown(at, windowLength)
+      const offset = roundDown(at, WINDOW)
       if (window?.offset !== offset) {
         if (window !== undefined) yield window
-        window = { offset, length: Math.min(windowLength, size - offset), ranges: [] }
+        window = { offset, length: Math.min(WINDOW, size - offset), ranges: [] }
       }
-      const end = Math.min(endOf(range), offset + windowLength)
+      const end = Math.min(endOf(range), offset + WINDOW)
       window.ranges.push({ offset: at, length: end - at })
       at = end
     }

@@ -1,12 +1,10 @@
-/** A set of the blocks of an image, one bit each: 8 MiB of memory for 64 TiB in blocks of 1 MiB. */
-export class BlockSet {
-  readonly #bits: Uint32Array
-  #count = 0
+/** Blocks by their numbers, which are next to each other in one of these. */
+const BLOCKS_PER_PAGE = 65_536
 
-  /** For blocks 0 to `blockCount - 1`. */
-  constructor(blockCount: number) {
-    this.#bits = new Uint32Array(Math.ceil(blockCount / 32))
-  }
+/** A set of the blocks of an image, one bit each where there are any near: at most 8 MiB of memory for 67 million blocks. */
+export class BlockSet {
+  readonly #pages: (Uint32Array | undefined)[] = []
+  #count = 0
 
   /** How many blocks are in it. */
   get count(): number {
@@ -15,11 +13,15 @@ export class BlockSet {
 
   add(block: number): void {
     if (this.has(block)) return
-    this.#bits[block >>> 5]! |= 1 << (block & 31)
+    const at = block % BLOCKS_PER_PAGE
+    this.#pages[Math.floor(block / BLOCKS_PER_PAGE)] ??= new Uint32Array(BLOCKS_PER_PAGE / 32)
+    this.#pages[Math.floor(block / BLOCKS_PER_PAGE)]![at >>> 5]! |= 1 << (at & 31)
     this.#count++
   }
 
   has(block: number): boolean {
-    return (this.#bits[block >>> 5]! & (1 << (block & 31))) !== 0
+    const page = this.#pages[Math.floor(block / BLOCKS_PER_PAGE)]
+    const at = block % BLOCKS_PER_PAGE
+    return page !== undefined && (page[at >>> 5]! & (1 << (at & 31))) !== 0
   }
 }

@@ -62,7 +62,7 @@ const BATCH_LENGTH = 256 * MiB
 export async function packFile(session: WriteSession, copier: RangeCopier): Promise<void> {
   const { file, structures } = session
   const { geometry, areas } = structures
-  const packing = await Packing.plan(batOf(session), geometry, areas, new BlockSet(geometry.blockCount))
+  const packing = await Packing.plan(batOf(session), geometry, areas, new BlockSet())
   for await (const batch of batches(packing.moves())) {
     await settle(
       batch.map(({ from, to, length }) =>

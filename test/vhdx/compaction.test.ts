@@ -65,7 +65,7 @@ async function makeCase(random: Random, kind: Kind): Promise<Case> {
 }
 
 function setOf(blocks: readonly number[]): BlockSet {
-  const set = new BlockSet(BLOCK_COUNT)
+  const set = new BlockSet()
   for (const block of blocks) set.add(block)
   return set
 }
