@@ -61,12 +61,12 @@ export class ChainLosses {
     })
   }
 
-  /** What is known to be left out of the volume in `partition`, whose files are `files` when nothing is. */
-  async leftOutOf(partition: number, files: Files): Promise<readonly LeftOut[]> {
+  /** What is known to be left out of the volume in `partition`. `openFiles` opens its files as if nothing were. */
+  async leftOutOf(partition: number, openFiles: () => Promise<Files>): Promise<readonly LeftOut[]> {
     const known = this.#leftOut.filter(file => file.partition === partition)
-    for (const file of this.#leftOutOfParents) {
-      if (file.partition === partition && (await isStillLeftOut(file, files))) known.push(file)
-    }
+    const ofParents = this.#leftOutOfParents.filter(file => file.partition === partition)
+    const files = ofParents.length === 0 ? undefined : await openFiles()
+    for (const file of ofParents) if (await isStillLeftOut(file, files!)) known.push(file)
     return known
   }
 

@@ -83,7 +83,7 @@ async function tryVolume(known: KnownDisk, partition: Partition): Promise<Readab
   const device = new ReadAheadDevice(slice)
   try {
     const volume = await openVolume(device, partition.typeId)
-    const leftOut = await losses.leftOutOf(partition.number, await volume.openFiles())
+    const leftOut = await losses.leftOutOf(partition.number, () => volume.openFiles())
     const files = await volume.openFiles({ leftOut })
     return { partition, volume, files: losses.doubt === undefined ? files : new DoubtedFiles(files, losses.doubt) }
   } catch (error) {
