@@ -13,7 +13,7 @@ import { mapInOrder } from './map-in-order.ts'
 import { requestsOf, type UsedWindow, usedWindows, WINDOW } from './used-windows.ts'
 
 /** Windows that are compared at a time: each takes two buffers of 4 MiB. */
-const IN_FLIGHT = 3
+const IN_FLIGHT = 2
 
 /** How `DiskDiff.open` opens and compares. `parent` is that of the first image; where the others are is for `search` to say. */
 export interface DiffOptions extends ParentOptions {
