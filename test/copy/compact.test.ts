@@ -269,6 +269,24 @@ describeWith([...diskTools, 'mount.exfat-fuse', 'qemu-img', '7zz'], 'a disk with
     expect(said).toContain(`stopped by SIGINT; ${image} is whole, and what is left can be done later`)
   })
 
+  test('a full disk, another program, and what is no VHDX: said by name, and nothing has changed', async () => {
+    const small = folder.path('small')
+    await mkdir(small)
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=12M', 'tmpfs', small])
+    try {
+      expect(await error(compactImage(original, { to: join(small, 'x.vhdx') }))).toMatchObject({ code: 'NO_SPACE' })
+      expect(await readdir(small)).toEqual([])
+    } finally {
+      await run('umount', [small])
+    }
+    const before = await idsOf(original)
+    await using _reader = await FileDevice.open(original)
+    expect(await error(compactImage(original))).toMatchObject({ name: 'BusyError', code: 'IN_USE' })
+    expect(await idsOf(original)).toEqual(before)
+    expect(await compactImage(original, { dryRun: true })).toMatchObject({ dryRun: true })
+    expect(await error(compactImage(newPath()))).toMatchObject({ code: 'NOT_FOUND' })
+  })
+
   test('the command line', async () => {
     const image = await copyOf(original)
     const planned = await vhdxJson('compact', image, '--dry-run')

@@ -1,11 +1,11 @@
 /** The program as it is installed, run on Windows: Node for Windows under wine stands for it. */
-import { mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { openDisk } from '../../lib/image/open-disk.ts'
 import { vhdxJson } from '../helpers/cli.ts'
 import { sha256 } from '../helpers/corpus.ts'
-import { buildDisk, diskTools, fat, fillNtfs, hashTree, ntfs, writeFiles } from '../helpers/disks.ts'
+import { buildDisk, diskTools, fat, fillNtfs, hashTree, leaveStale, ntfs, writeFiles } from '../helpers/disks.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { installInto } from '../helpers/installed.ts'
 import { pattern } from '../helpers/pattern.ts'
@@ -73,6 +73,30 @@ describeWith([...diskTools, 'qemu-img', 'setfattr'], 'the program on Windows', (
     expect(verified).toMatchObject({ exitCode: 0, stderr: '' })
     expect((await machine.vhdx('capture', drive, 'out.vhdx')).exitCode).toBe(1)
     expect((await readdir(folder.folder)).sort()).toEqual(['disk.raw', 'here.vhdx', 'installed', 'out.vhdx'])
+  })
+
+  testOnWindows('compacts an image, in place and in a copy', async () => {
+    await using folder = await scratch()
+    await buildDisk(folder.path('disk.raw'), {
+      size: 32 * MiB,
+      table: 'gpt',
+      partitions: [{ type: '0700', content: [ntfs(), fillNtfs(mounted => leaveStale(mounted, 9 * MiB))] }],
+    })
+    const dense = ['-S', '0', '-O', 'vhdx', '-o', 'block_size=1M']
+    await run('qemu-img', ['convert', ...dense, folder.path('disk.raw'), folder.path('image.vhdx')])
+    await copyFile(folder.path('image.vhdx'), folder.path('here.vhdx'))
+    const { sizeAfter } = await vhdxJson('compact', folder.path('here.vhdx'), '--zero-free')
+    await using machine = await start(folder, {})
+    for (const args of [['--to', 'copy.vhdx'], []]) {
+      const compacted = await machine.vhdx('compact', 'image.vhdx', '--zero-free', '--json', ...args)
+      expect(compacted.exitCode).toBe(0)
+      expect(JSON.parse(compacted.stdout.trim().split('\n').at(-1)!)).toMatchObject({ contentChanged: true })
+    }
+    expect((await stat(folder.path('image.vhdx'))).size).toBe(sizeAfter)
+    for (const name of ['copy.vhdx', 'image.vhdx']) {
+      expect(await diskHash(folder.path(name))).toBe(await diskHash(folder.path('here.vhdx')))
+      await run('qemu-img', ['check', folder.path(name)])
+    }
   })
 
   testOnWindows('copies files out, with names that Windows keeps for itself, streams and times', async () => {

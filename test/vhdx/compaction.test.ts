@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { MiB } from '../../lib/binary/size.ts'
 import type { BlockDevice, ResizableDevice } from '../../lib/device/block-device.ts'
 import { RangeCopier } from '../../lib/device/range-copier.ts'
+import { whileOpen } from '../../lib/device/while-open.ts'
+import { StorageError } from '../../lib/errors.ts'
 import { BlockSet } from '../../lib/vhdx/block-set.ts'
 import { checkVhdx } from '../../lib/vhdx/check.ts'
 import { dropBlocks, packFile } from '../../lib/vhdx/compaction.ts'
@@ -97,13 +99,12 @@ async function expectSound(file: BlockDevice, severities = ['error', 'warning'])
   expect(wrong).toEqual([])
 }
 
-async function compact(file: ResizableDevice, dropped: BlockSet): Promise<RangeCopier> {
+async function compact(file: ResizableDevice, dropped: BlockSet): Promise<void> {
   const session = await WriteSession.open(file)
-  const copier = new RangeCopier()
-  await dropBlocks(session, dropped)
-  await packFile(session, copier)
-  await session.close()
-  return copier
+  await whileOpen(session, async () => {
+    await dropBlocks(session, dropped)
+    await packFile(session, new RangeCopier())
+  })
 }
 
 /** What a file with these blocks has at least: everything in it, and nothing between. */
@@ -191,6 +192,31 @@ describe.each<Kind>(['dynamic', 'differencing'])('%s', kind => {
       expect(seen.size).toBe(2)
     },
   )
+
+  test('a request fails: it is said, the disk is that of before or after, and it can be done again', async () => {
+    const random = new Random(`${kind} fault`)
+    const start = await makeCase(random, kind)
+    const dropped = setOf(start.present.filter(() => random.onceIn(2)))
+    const before = await contentOf(start.file, start)
+    const counted = new RecordingDevice(start.file.copy())
+    await compact(counted, dropped)
+    for (let trial = 0; trial < 12; trial++) {
+      const at = 1 + random.below(counted.operations)
+      const medium = new RecordingDevice(start.file.copy(), {
+        fault: (_, operations) => {
+          if (operations >= at) throw new StorageError('NO_SPACE', 'no space is left')
+        },
+      })
+      await expect(compact(medium, dropped)).rejects.toMatchObject({ code: 'NO_SPACE' })
+      const file = afterSome(medium.moments.at(-1) ?? { durable: start.file.copy(), pending: [] }, random)
+      const after = await contentOf(file, start)
+      const known = [...before].find(([block, bytes]) => dropped.has(block) && !isZero(bytes))![0]
+      expectContent(after, before, isZero(after.get(known)!) ? dropped : setOf([]))
+      await compact(file, dropped)
+      await expectSound(file)
+      expectContent(await contentOf(file, start), before, dropped)
+    }
+  })
 
   test.each([1, 2])('a packed copy has what is kept, in the order of the disk, and no gap (%i)', async seed => {
     const random = new Random(`${kind} copy ${seed}`)
