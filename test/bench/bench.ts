@@ -12,12 +12,14 @@ import { benchCompact } from './compact.ts'
 import { benchConvert } from './convert.ts'
 import { benchCopyOut, benchList } from './files.ts'
 import { install, machine } from './measure.ts'
+import { benchMerge } from './merge.ts'
 import type { Settings } from './settings.ts'
 
 const BENCHMARKS: Readonly<Record<string, (settings: Settings) => Promise<void>>> = {
   capture: benchCapture,
   convert: benchConvert,
   compact: benchCompact,
+  merge: benchMerge,
   list: benchList,
   'copy-out': benchCopyOut,
   codecs: benchCodecs,

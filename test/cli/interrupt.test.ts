@@ -21,6 +21,7 @@ describe.each([
     '; what was half-written has been deleted',
     '; a half-written a.vhdx.partial may be left, and can be deleted',
   ],
+  ['an image that is changed in its place', { leftAs: 'it is as before' }, '; it is as before', '; it is as before'],
 ])('%s', (_, target, stopped, ended) => {
   test('says what it leaves: stopped by one signal, ended by a second', async () => {
     const kill = vi.spyOn(process, 'kill').mockReturnValue(true)
