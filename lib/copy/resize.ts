@@ -11,7 +11,9 @@ import type { PartitionTable } from '../partition/partition.ts'
 import { readPartitionTable } from '../partition/partition-table.ts'
 import { readTableSize } from '../partition/table-size.ts'
 import { type TableStep, writeTable } from '../partition/table-writes.ts'
+import { checkVhdx } from '../vhdx/check.ts'
 import { planResize, type ResizePlan, resizeVhdx } from '../vhdx/resize.ts'
+import { errorOf } from '../vhdx/rules.ts'
 import { readSoundStructures } from '../vhdx/structures.ts'
 import { type DiskNeed, readDiskNeed } from './disk-need.ts'
 import { type ChangeableImage, openVhdx, refuseChildrenOf, writeDisk } from './open-vhdx.ts'
@@ -104,11 +106,14 @@ export interface DiskSizePlan {
   readonly findings: readonly Finding[]
 }
 
-/** Finds out whether the disk can have that size. Throws as `resizeImage`. */
+/** Finds out whether the disk can have that size, and reads the whole BAT. Throws as `resizeImage`. */
 export async function planDiskSize(
   { path, file, disk, parent }: ChangeableImage,
   newSize: NewSize,
 ): Promise<DiskSizePlan> {
+  const { problems } = await checkVhdx(file)
+  const broken = problems.find(({ severity }) => severity === 'error')
+  if (broken !== undefined) throw errorOf(broken)
   const isGrowing = newSize !== 'smallest' && ('by' in newSize ? newSize.by > 0 : newSize.to > disk.size)
   // A disk that was cut off is made whole by what it has lost.
   const table = await readPartitionTable(disk, { truncated: isGrowing ? 'cut' : 'refuse' })

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { GiB, MiB, TiB } from '../../lib/binary/size.ts'
 import { captureDisk } from '../../lib/copy/capture.ts'
@@ -11,10 +11,12 @@ import {
   resizeImage,
 } from '../../lib/copy/resize.ts'
 import type { BlockDevice } from '../../lib/device/block-device.ts'
+import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { openDisk } from '../../lib/image/open-disk.ts'
 import { readPartitionTable } from '../../lib/partition/partition-table.ts'
 import { checkVhdx } from '../../lib/vhdx/check.ts'
 import { createVhdx } from '../../lib/vhdx/create.ts'
+import { readSoundStructures } from '../../lib/vhdx/structures.ts'
 import { VhdxDevice } from '../../lib/vhdx/vhdx-device.ts'
 import { Random } from '../fuzz/random.ts'
 import { vhdx } from '../helpers/cli.ts'
@@ -110,6 +112,19 @@ test('below the last partition is refused, with the figures, and a dry run chang
     fileSize: before.length,
   })
   expect((await readFile(path)).equals(before)).toBe(true)
+})
+
+test('an image whose block table is broken is left as it is, its partition table too', async () => {
+  await using dir = await scratch()
+  const path = await gptImage(dir)
+  const bytes = await readFile(path)
+  // Blocks 0 and 1 in one place: whoever writes to one damages the other.
+  const bat = await readSoundStructures(new MemoryDevice(bytes)).then(({ regionTables }) => regionTables.bat.offset)
+  bytes.copy(bytes, bat + 8, bat, bat + 8)
+  await writeFile(path, bytes)
+  for (const size of ['smallest', { to: 32 * MiB }] as const)
+    await expect(resize(path, size)).rejects.toMatchObject({ code: 'BAT_OVERLAP' })
+  expect((await readFile(path)).equals(bytes)).toBe(true)
 })
 
 test('a first GPT that is damaged is made whole before the disk grows away from its backup', async () => {
