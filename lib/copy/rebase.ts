@@ -1,6 +1,5 @@
 /** A differencing image gets another parent, or learns where its parent is now. Its disk stays what it is. */
 import { realpath } from 'node:fs/promises'
-import { MiB } from '../binary/size.ts'
 import { FileDevice } from '../device/file-device.ts'
 import { fileIdentity } from '../device/file-identity.ts'
 import { intersect, type Range } from '../device/ranges.ts'
@@ -13,6 +12,7 @@ import { readChain } from '../image/open-chain.ts'
 import { refuseChildren } from '../image/open-children.ts'
 import { type OpenedDisk, openDisk } from '../image/open-disk.ts'
 import type { ParentOptions } from '../image/parent-search.ts'
+import { copyDown } from '../vhdx/copy-down.ts'
 import { readVhdxIdentity } from '../vhdx/identity.ts'
 import { newLocator, type ParentLocator, type ParentPaths, withPaths } from '../vhdx/parent-locator.ts'
 import { relink } from '../vhdx/relink.ts'
@@ -140,17 +140,6 @@ async function* within(size: number, ranges: AsyncIterable<Range>): AsyncIterabl
   for await (const range of ranges) {
     const part = intersect(range, { offset: 0, length: size })
     if (part !== undefined) yield part
-  }
-}
-
-/** Makes what `disk` reads in `range` its own. */
-async function copyDown(disk: VhdxDevice, { offset, length }: Range, signal: AbortSignal | undefined): Promise<void> {
-  const buffer = Buffer.allocUnsafe(Math.min(length, 4 * MiB))
-  for (let done = 0; done < length; done += buffer.length) {
-    signal?.throwIfAborted()
-    const piece = buffer.subarray(0, length - done)
-    await disk.read(offset + done, piece)
-    await disk.write(offset + done, piece)
   }
 }
 

@@ -16,7 +16,7 @@ import { hashFile } from '../helpers/disks.ts'
 import { type Scratch, scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { hashBy7Zip } from '../helpers/seven-zip.ts'
-import { testWith } from '../helpers/tools.ts'
+import { run, testWith } from '../helpers/tools.ts'
 import { type Layer, type LayerBlock, locatorOf, makeLayer } from '../vhdx/differencing-image.ts'
 
 const SIZE = 4 * MiB + 2048
@@ -282,6 +282,27 @@ describe('rebasing', () => {
       await rm(child)
       expect((await contentOf(leaf)).equals(before)).toBe(true)
     }))
+
+  testWith(['root'], 'leaves the old parent in place when there is no room', () =>
+    inScratch(async folder => {
+      const { old, next, before } = await makeImages(folder)
+      await write(next, 2 * MiB, pattern(2 * MiB, 8))
+      const small = folder.path('small')
+      await mkdir(small)
+      await run('mount', ['-t', 'tmpfs', '-o', 'size=7m', 'tmpfs', small])
+      try {
+        const child = `${small}/child.avhdx`
+        await copyFile(folder.path('child.avhdx'), child)
+        await rebaseImage(child, old)
+        await write(next, 0, pattern(MiB, 99))
+        await expect(rebaseImage(child, next, { copy: true })).rejects.toMatchObject({ code: 'NO_SPACE' })
+        expect((await contentOf(child)).equals(before)).toBe(true)
+        expect((await readChain(child)).images[1]!.path).toBe(old)
+      } finally {
+        await run('umount', [small])
+      }
+    }),
+  )
 
   test('leaves the old parent in place when it is stopped', () =>
     inScratch(async folder => {
