@@ -65,8 +65,9 @@ export class ChainLosses {
   async leftOutOf(partition: number, openFiles: () => Promise<Files>): Promise<readonly LeftOut[]> {
     const known = this.#leftOut.filter(file => file.partition === partition)
     const ofParents = this.#leftOutOfParents.filter(file => file.partition === partition)
-    const files = ofParents.length === 0 ? undefined : await openFiles()
-    for (const file of ofParents) if (await isStillLeftOut(file, files!)) known.push(file)
+    if (ofParents.length === 0) return known
+    const files = await openFiles()
+    for (const file of ofParents) if (await isStillLeftOut(file, files)) known.push(file)
     return known
   }
 
