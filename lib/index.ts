@@ -6,7 +6,8 @@ export { formatSize, parseSize } from './binary/size.ts'
 export { type CaptureSummary, captureDisk } from './copy/capture.ts'
 export { type CaptureOptions, type CapturePlan, planCapture } from './copy/capture-plan.ts'
 /** An image becomes smaller. */
-export { type CompactOptions, type CompactReport, compactImage } from './copy/compact.ts'
+export { type CompactReport, compactImage } from './copy/compact.ts'
+export type { CompactOptions } from './copy/compact-plan.ts'
 /** A disk in one form becomes the same disk in another. */
 export { type ConvertSummary, convertDisk } from './copy/convert.ts'
 export { type ConvertedImage, type ConvertOptions, type ConvertPlan, planConversion } from './copy/convert-plan.ts'
@@ -42,6 +43,8 @@ export { type RebaseOptions, type RebaseReport, rebaseImage } from './copy/rebas
 export { type RepairOptions, type RepairReport, repairImage, type UndoneRepair, undoRepair } from './copy/repair.ts'
 /** Another size for the disk in an image. */
 export { type NewSize, type ResizeImageOptions, type ResizeReport, resizeImage } from './copy/resize.ts'
+/** What can be read of a damaged image becomes a new one. */
+export { type SalvageOptions, type SalvageReport, salvageImage } from './copy/salvage.ts'
 /** Whether an image still holds what was captured. */
 export { type VerifyOptions, verifyImage } from './copy/verify.ts'
 export type { VerifyReport } from './copy/verify-report.ts'

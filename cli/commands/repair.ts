@@ -3,6 +3,8 @@ import {
   OptionError,
   type RepairReport,
   repairImage,
+  type SalvageReport,
+  salvageImage,
   type UndoneRepair,
   undoRepair,
 } from '../../lib/index.ts'
@@ -12,13 +14,20 @@ import { interruptible } from '../interrupt.ts'
 import { Output } from '../output.ts'
 import { Progress } from '../progress.ts'
 import { packageVersion } from '../version.ts'
+import { parentOptions, parentOptionsOf } from '../volume-options.ts'
 
 export default defineCommand({
   command: 'repair <image>',
-  describe: 'Put a damaged VHDX right, in place',
+  describe: 'Put a damaged VHDX right, in place, or salvage what can be read of it',
   builder: yargs =>
     yargs
       .positional('image', { type: 'string', demandOption: true, describe: 'A VHDX' })
+      .option('to', {
+        type: 'string',
+        requiresArg: true,
+        describe:
+          'Write what can be read to this new image instead; of a differencing one with all that its parents hold',
+      })
       .option('undo', {
         type: 'boolean',
         default: false,
@@ -36,35 +45,54 @@ export default defineCommand({
         describe: 'Which header counts, where two different ones have the same number',
       })
       .option('dry-run', { type: 'boolean', default: false, describe: 'Only say what would be done and what is lost' })
+      .options(parentOptions)
+      .option('force', { type: 'boolean', default: false, describe: 'With --to: replace a file that is there' })
       .options(outputOptions)
       .example('$0 repair sda.vhdx', 'Exit 0: as it was, and clean. 3: something is lost, or left. 4: still damaged')
       .example('$0 repair sda.vhdx --undo', 'Every byte is again what it was')
+      .example('$0 repair sda.vhdx --to new.vhdx', 'From a medium that fails, say: sda.vhdx is only read')
       .epilogue(
         'What changes is first copied to IMAGE-undo. A repair that was cut off is finished by the next one. What can be read before can be read afterwards; blocks that cannot are lost, are listed, and are undefined from then on.',
       ),
+  lists: ['search'],
   handler: async args => {
+    const { to, undo, dryRun } = args
+    if (undo && (dryRun || to !== undefined)) {
+      throw new OptionError('USAGE', `--undo and ${dryRun ? '--dry-run' : '--to'} do not go together`)
+    }
+    if (to === undefined && (args.force || args.parent !== undefined || args.search !== undefined)) {
+      throw new OptionError(
+        'USAGE',
+        '--force, --parent and --search go with --to: in place the image alone is repaired',
+      )
+    }
     const output = new Output(args)
     const progress = new Progress(output)
     const options = { tool: { name: 'vhdx', version: packageVersion() }, log: args.log, header: args.header }
     const running = <T>(work: (signal: AbortSignal) => Promise<T>) =>
-      interruptible(output, undefined, signal => work(signal).finally(() => progress.stop()))
+      interruptible(output, to, signal => work(signal).finally(() => progress.stop()))
     const onProgress = (report: Parameters<Progress['report']>[0]) => progress.report(report)
-    if (args.undo) {
-      if (args.dryRun) throw new OptionError('USAGE', '--undo and --dry-run do not go together')
+    if (undo) {
       const undone = await running(signal => undoRepair(args.image, { ...options, onProgress, signal }))
       await output.result(undone, () => undoneText(undone))
       return ExitCode.done
     }
-    const { dryRun } = args
+    if (to !== undefined) {
+      const given = { ...options, ...parentOptionsOf(args), target: to, force: args.force, dryRun, onProgress }
+      const salvaged = await running(signal => salvageImage(args.image, { ...given, signal }))
+      await output.result(salvaged, () => salvagedText(salvaged))
+      return exitCodeOf(salvaged)
+    }
     const report = await running(signal => repairImage(args.image, { ...options, dryRun, onProgress, signal }))
     await output.result(report, () => reportText(report))
     return exitCodeOf(report)
   },
 })
 
-function exitCodeOf({ lost, left, findings, steps }: RepairReport): ExitCode {
+function exitCodeOf({ lost, left, findings, steps, ...rest }: RepairReport | SalvageReport): ExitCode {
   if (left.some(({ severity }) => severity === 'error')) return ExitCode.damaged
-  const isWhole = lost.bytes === 0 && findings.length === 0 && steps.every(({ fate }) => fate === 'mended')
+  const bytes = lost.bytes + ('unread' in rest ? rest.unread.bytes : 0)
+  const isWhole = bytes === 0 && findings.length === 0 && steps.every(({ fate }) => fate === 'mended')
   return isWhole && left.every(({ severity }) => severity === 'note') ? ExitCode.done : ExitCode.problems
 }
 
@@ -98,7 +126,26 @@ const OUTCOMES: Readonly<Record<RepairReport['outcome'], string>> = {
   planned: 'can be repaired; nothing was changed',
 }
 
-function lostText({ lost }: RepairReport): string[] {
+function salvagedText(report: SalvageReport): string {
+  const { target, outcome, steps, unread, findings, bytesRead, bytesWritten } = report
+  const size = formatSize(bytesWritten)
+  const more = unread.ranges.length - MAX_RANGES
+  return [
+    ...steps.map(({ code, fate, message }) => `${fate.padEnd(7)}  ${message} [${code}]`),
+    ...lostText(report),
+    ...(unread.bytes === 0 ? [] : [`lost     ${formatSize(unread.bytes)} of the disk that the medium does not give:`]),
+    ...unread.ranges
+      .slice(0, MAX_RANGES)
+      .map(({ offset, length }) => `           ${formatSize(length)} at byte ${offset}`),
+    ...(more > 0 ? [`           and ${more} more`] : []),
+    ...findings.map(({ code, message }) => `warning  ${message} [${code}]`),
+    outcome === 'planned'
+      ? `${target} would have ${size} at most; nothing was written`
+      : `${target} is complete: ${formatSize(bytesRead)} read, ${size} written`,
+  ].join('\n')
+}
+
+function lostText({ lost }: Pick<RepairReport, 'lost'>): string[] {
   if (lost.bytes === 0) return []
   const more = lost.ranges.length - MAX_RANGES
   return [

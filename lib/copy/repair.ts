@@ -9,7 +9,7 @@ import { flushFolder } from '../device/folder.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { withStorageErrors } from '../device/storage-error.ts'
 import { whileOpen } from '../device/while-open.ts'
-import { NotFoundError, RefusedError, UnsupportedError } from '../errors.ts'
+import { FormatError, NotFoundError, RefusedError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { demandVhdx } from '../image/container.ts'
 import { freeSpace } from '../platform/free-space.ts'
@@ -148,7 +148,18 @@ async function earlierRepair(
 
 async function withUndoFile<T>(path: string, work: (undo: UndoFile | undefined) => Promise<T>): Promise<T> {
   await using device = await FileDevice.open(undoPathOf(path))
-  return await work(await UndoFile.open(device))
+  try {
+    return await work(await UndoFile.open(device))
+  } catch (error) {
+    if (!(error instanceof FormatError) || !(error.code in WITHOUT_PATH)) throw error
+    const message = `${undoPathOf(path)} ${WITHOUT_PATH[error.code]}: ${error.message}. Nothing was changed`
+    throw new FormatError(error.code, message, { ...error.details, path: undoPathOf(path) }, { cause: error })
+  }
+}
+
+const WITHOUT_PATH: Readonly<Record<string, string>> = {
+  NO_UNDO_FILE: 'is there, and is no undo file. Move it away',
+  UNDO_DAMAGED: 'is damaged',
 }
 
 async function deleteUndoFile(path: string): Promise<void> {

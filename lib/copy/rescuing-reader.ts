@@ -1,6 +1,6 @@
 /** Reads a disk that may have unreadable sectors: every other sector still comes out. */
 import type { BlockDevice } from '../device/block-device.ts'
-import { endOf, normalizeRanges, type Range } from '../device/ranges.ts'
+import { endOf, intersect, normalizeRanges, type Range } from '../device/ranges.ts'
 import { StorageError } from '../errors.ts'
 
 /** How often a sector that cannot be read is tried again. */
@@ -26,6 +26,15 @@ const PROBE_INTERVAL = 2 ** 20
 
 /** What is not a matter of bad sectors: a disk that is gone, a file that became shorter. */
 const FATAL = new Set(['DEVICE_GONE', 'SHORT_READ'])
+
+/** What an image says that it has lost: there is no use in trying the sectors one by one. */
+const LOST = 'LOST_IN_REPAIR'
+
+/** Bytes of the disk that are lost by the word of the image that is read. */
+function lostBy({ code, details }: StorageError): Range {
+  if (code !== LOST) return { offset: 0, length: 0 }
+  return { offset: Number(details.position), length: Number(details.length) }
+}
 
 /** Requests that fail are halved down to the sector; sectors that stay unreadable are zeros and are listed. */
 export class RescuingReader {
@@ -83,6 +92,13 @@ export class RescuingReader {
       failure = await this.#tryRead(offset, target)
       if (failure === undefined) return
     }
+    const lost = intersect(lostBy(failure!), { offset, length: target.length })
+    if (lost !== undefined) {
+      const [from, to] = [lost.offset - offset, endOf(lost) - offset]
+      await this.#rescue(offset, target.subarray(0, from))
+      await this.#giveUp(lost.offset, target.subarray(from, to), failure!)
+      return await this.#rescue(endOf(lost), target.subarray(to))
+    }
     if (sectors <= 1) return this.#giveUp(offset, target, failure!)
     const middle = (Math.floor(offset / sector) + Math.ceil(sectors / 2)) * sector - offset
     await this.#rescue(offset, target.subarray(0, middle))
@@ -90,7 +106,7 @@ export class RescuingReader {
   }
 
   async #giveUp(offset: number, target: Buffer, failure: StorageError): Promise<void> {
-    if (this.#bytes >= this.#nextProbe) {
+    if (failure.code !== LOST && this.#bytes >= this.#nextProbe) {
       this.#nextProbe = this.#bytes + PROBE_INTERVAL
       await this.#refuseIfGone(failure)
     }
@@ -108,7 +124,8 @@ export class RescuingReader {
     const sector = Buffer.alloc(Math.min(sectorSize, size))
     for (let probe = 0; probe < PROBES; probe++) {
       const place = Math.floor(Math.random() * Math.floor(size / sector.length)) * sector.length
-      if ((await this.#tryRead(place, sector)) === undefined) return
+      const failure = await this.#tryRead(place, sector)
+      if (failure === undefined || failure.code === LOST) return
     }
     const message = `the source stopped answering (${cause.message}). Connect it again and start over`
     throw new StorageError('DEVICE_GONE', message, cause.details, { cause })

@@ -7,7 +7,7 @@ import { endOf } from '../device/ranges.ts'
 import type { BatPage } from './bat.ts'
 import { areaAt } from './bat-check.ts'
 import { highAt, isEmptyPage, lowAt, mebibyteOf, reservedBitsOf, stateOf, writeEntry } from './bat-entry.ts'
-import { EntrySet } from './entry-set.ts'
+import { BlockSet } from './block-set.ts'
 import {
   BAT_ENTRY_SIZE,
   BITMAP_BLOCK_SIZE,
@@ -61,13 +61,15 @@ export class BatRepair {
   /** Entries before this one are in the file. */
   readonly #knownEntries: number
   readonly #taken = new MebibyteSet(0)
-  readonly #dropped = new EntrySet()
+  /** Entries, not blocks: those of bitmaps too. */
+  readonly #dropped: BlockSet
   /** By the number of its entry, the MiB that a block has in common with another, and how many there are of it. */
   readonly #shared = new Map<number, { readonly mebibyte: number; readonly length: number; to: number }>()
   #partial: PartialBlock[] = []
 
   constructor(place: BatPlace) {
     this.#image = place
+    this.#dropped = new BlockSet()
     this.#blockLength = place.geometry.blockSize / MiB
     this.#knownEntries = Math.max(0, Math.floor((place.knownSize - place.offset) / BAT_ENTRY_SIZE))
     for (const area of place.areas) {

@@ -35,6 +35,8 @@ export function encodeRepairNote(note: RepairNote): Buffer {
 export function decodeRepairNote(bytes: Buffer, position: number): RepairNote {
   try {
     const { version, flags, repairedAt, rangeCount, ...fields } = repairNote.decode(bytes, 0, position)
+    // The last moment that a Date can be.
+    if (repairedAt > 8.64e15) throw broken(position, 'of a time there is', `of ${repairedAt} ms`)
     const room = (bytes.length - repairNote.size) / lostRange.size
     if (version !== 1 || rangeCount !== room)
       throw broken(position, `version 1 with ${room} ranges`, `version ${version} with ${rangeCount}`)

@@ -67,10 +67,14 @@ export interface RepairStage {
 const NOTHING_LOST: LostRanges = { bytes: 0, ranges: [], truncated: false }
 
 /**
- * Plans the repair of `file`. Throws FormatError and UnsupportedError with the code of the rule that keeps it from being
+ * Plans the repair of `file`. `isNoted`: the image gets a note of what is lost. Throws FormatError and UnsupportedError with the code of the rule that keeps it from being
  * repaired, and says what can be done instead.
  */
-export async function planRepair(file: BlockDevice, choices: RepairChoices = {}): Promise<RepairPlan> {
+export async function planRepair(
+  file: BlockDevice,
+  choices: RepairChoices = {},
+  { isNoted = true }: { isNoted?: boolean } = {},
+): Promise<RepairPlan> {
   if (file.size > MAX_FILE_SIZE) {
     throw new UnsupportedError(
       'FILE_TOO_LARGE',
@@ -84,7 +88,7 @@ export async function planRepair(file: BlockDevice, choices: RepairChoices = {})
   const [first] = before.problems
   // Neither identifier nor header: all that is said of it is that.
   if (before.problems.length === 1 && first!.code === 'IDENTIFIER_SIGNATURE') throw errorOf(first!)
-  return new Planner(file, before).plan(choices)
+  return new Planner(file, before, isNoted).plan(choices)
 }
 
 /** Where everything lies, by one of the region tables. */
@@ -100,12 +104,14 @@ interface Layout {
 class Planner {
   readonly #file: BlockDevice
   readonly #before: CheckResult
+  readonly #isNoted: boolean
   readonly #steps: RepairStep[] = []
   readonly #findings: Finding[] = []
 
-  constructor(file: BlockDevice, before: CheckResult) {
+  constructor(file: BlockDevice, before: CheckResult, isNoted: boolean) {
     this.#file = file
     this.#before = before
+    this.#isNoted = isNoted
   }
 
   async plan(choices: RepairChoices): Promise<RepairPlan> {
@@ -117,7 +123,8 @@ class Planner {
     const repaired = new RepairedFile(headers.content)
     const bat = await this.#repairBat(repaired, headers, layout)
     await this.#patchStructures(repaired, layout, bat)
-    if (bat.lost.bytes > 0 || headers.findings.some(({ code }) => code === 'LOG_DISCARDED')) {
+    const isHarmed = bat.lost.bytes > 0 || headers.findings.some(({ code }) => code === 'LOG_DISCARDED')
+    if (isHarmed && this.#isNoted) {
       await this.#addNote(repaired, headers, layout, bat.lost)
     }
     const mark = new RepairedFile(this.#file)

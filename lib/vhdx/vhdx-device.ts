@@ -2,6 +2,7 @@
 import { BlockDevice, type ByteSource, type ResizableDevice } from '../device/block-device.ts'
 import { type HeldRange, placeOfExtents, readExtents } from '../device/extents.ts'
 import type { Range } from '../device/ranges.ts'
+import { unionRanges } from '../device/union-ranges.ts'
 import type { Finding } from '../finding.ts'
 import type { BlockStates } from './bat.ts'
 import { type Header, LOGICAL_SECTOR_SIZE, logicalSectorSize, VIRTUAL_DISK_SIZE, virtualDiskSize } from './format.ts'
@@ -11,6 +12,7 @@ import { findItem, type Metadata, parentProblem } from './metadata.ts'
 import type { MetadataItem } from './metadata-table.ts'
 import { PayloadBlocks } from './payload-blocks.ts'
 import { PayloadWriter } from './payload-writer.ts'
+import { RepairLosses } from './repair-losses.ts'
 import { errorOf, type Problem, problem, type RuleCode } from './rules.ts'
 import { readSoundStructures, type SoundStructures } from './structures.ts'
 import { WriteSession, type WriteSessionOptions } from './write-session.ts'
@@ -55,6 +57,7 @@ export class VhdxDevice extends BlockDevice {
   readonly #content: ByteSource
   readonly #blocks: PayloadBlocks
   readonly #items: readonly MetadataItem[]
+  readonly #losses: RepairLosses | undefined
   readonly #session: WriteSession | undefined
   readonly #writer: PayloadWriter | undefined
 
@@ -62,6 +65,7 @@ export class VhdxDevice extends BlockDevice {
     file: BlockDevice,
     structures: SoundStructures,
     parent: BlockDevice | undefined,
+    losses: RepairLosses | undefined,
     session?: WriteSession,
   ) {
     super()
@@ -74,7 +78,10 @@ export class VhdxDevice extends BlockDevice {
     this.metadata = structures.metadataRegion.metadata
     this.geometry = structures.geometry
     this.creator = structures.creator
-    this.findings = parent ? [...structures.problems, ...compareWithParent(structures, parent)] : structures.problems
+    const unlike = parent ? compareWithParent(structures, parent) : []
+    this.findings = [...structures.problems, ...unlike, ...(losses ? [losses.finding] : [])]
+    // Who writes has to read what he does not write.
+    this.#losses = session === undefined ? losses : undefined
     this.size = this.geometry.virtualSize
     this.sectorSize = this.geometry.logicalSectorSize
     // A disk of 4096/512 is legal VHDX, but nothing has physical sectors smaller than its logical ones.
@@ -99,7 +106,7 @@ export class VhdxDevice extends BlockDevice {
    */
   static async open(file: BlockDevice, options: VhdxOpenOptions = {}): Promise<VhdxDevice> {
     const structures = await readSoundStructures(file)
-    return new VhdxDevice(file, structures, parentOf(structures, options))
+    return new VhdxDevice(file, structures, parentOf(structures, options), await RepairLosses.read(structures))
   }
 
   /**
@@ -109,7 +116,8 @@ export class VhdxDevice extends BlockDevice {
    */
   static async openForWriting(file: ResizableDevice, options: VhdxWriteOptions = {}): Promise<VhdxDevice> {
     const session = await WriteSession.open(file, options)
-    return new VhdxDevice(file, session.structures, parentOf(session.structures, options), session)
+    const { structures } = session
+    return new VhdxDevice(file, structures, parentOf(structures, options), await RepairLosses.read(structures), session)
   }
 
   /** The bytes of the user metadata item `itemId`; undefined when there is none. */
@@ -139,7 +147,9 @@ export class VhdxDevice extends BlockDevice {
     yield* heldIn(this.#blocks, this.geometry)
   }
 
+  /** Throws StorageError (LOST_IN_REPAIR) for what a repair of the image could not save. */
   protected override async readBytes(offset: number, target: Buffer): Promise<void> {
+    await this.#losses?.refuse({ offset, length: target.length }, this.#blocks.bat)
     if (this.#writer === undefined) await this.#readUnlocked(offset, target)
     else await this.#writer.reading({ offset, length: target.length }, () => this.#readUnlocked(offset, target))
   }
@@ -151,14 +161,20 @@ export class VhdxDevice extends BlockDevice {
 
   /** Not of an image that is written or was not closed properly: what is in its log lies in two places. */
   override async placeOf(range: Range) {
-    if (this.#session !== undefined || this.log !== 'clean') return undefined
+    if (this.#session !== undefined || this.#losses !== undefined || this.log !== 'clean') return undefined
     return placeOfExtents(await this.#blocks.extents(range), { file: this.#file, parent: this.#parent })
   }
 
-  /** Blocks whose entries are broken count as data, so that whoever copies by ranges comes upon the error. */
+  /** Blocks whose entries are broken, and what is lost, count as data: whoever copies by ranges comes upon the error. */
   protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {
     await this.#writer?.publish()
-    yield* this.#blocks.dataRanges(within, this.#parent)
+    const data = () => this.#blocks.dataRanges(within, this.#parent)
+    const losses = this.#losses
+    if (losses === undefined) yield* data()
+    else {
+      const lost = () => losses.lostIn(within, this.#blocks.bat)
+      yield* unionRanges([data, lost].map(ranges => ({ extent: within, ranges })))
+    }
   }
 
   protected override async writeBytes(offset: number, source: Buffer): Promise<void> {

@@ -27,11 +27,11 @@ export type Case = readonly [name: string, change: (image: TestImage) => void, r
 
 const HEADERS: readonly Case[] = [
   ['no VHDX', image => image.content.fill(0), ['IDENTIFIER_SIGNATURE'], 'IDENTIFIER_SIGNATURE'],
-  ['first header bad', image => image.content.fill(1, 0x10010, 0x10011), ['HEADER_COPY_BAD'], 'opens'],
+  ['first header bad', image => image.flip(0x10010), ['HEADER_COPY_BAD'], 'opens'],
   ['second without signature', image => image.content.fill(0, 0x20000, 0x20004), ['HEADER_COPY_BAD'], 'opens'],
   [
     'both bad',
-    image => image.content.fill(1, 0x10010, 0x10011).fill(1, 0x20010, 0x20011),
+    image => image.flip(0x10010, 0x20010),
     ['HEADER_COPY_BAD', 'HEADER_COPY_BAD', 'HEADER_NONE'],
     'HEADER_NONE',
   ],

@@ -69,7 +69,7 @@ const CASES: readonly Case[] = [
   ),
   row(
     'header 1 bad',
-    image => image.content.fill(1, 0x10010, 0x10011),
+    image => image.flip(0x10010),
     'reads',
     'warnings',
     'reads',
@@ -78,7 +78,7 @@ const CASES: readonly Case[] = [
   ),
   row(
     'header 2 bad',
-    image => image.content.fill(1, 0x20010, 0x20011),
+    image => image.flip(0x20010),
     'reads',
     'warnings',
     'reads',

@@ -20,7 +20,7 @@ interface Damage {
 const DAMAGES: readonly Damage[] = [
   {
     name: 'a bad header and a bad region table',
-    change: image => image.content.fill(1, 0x10010, 0x10011).fill(1, 0x30018, 0x30019),
+    change: image => image.flip(0x10010, 0x30018),
   },
   { name: 'a file that was cut', change: image => cut(image, 6 * MiB - 1000) },
   {

@@ -71,6 +71,11 @@ export class TestImage {
     return new TestImage(Buffer.from(this.content))
   }
 
+  /** Makes the bytes at `positions` others than they are, and leaves the checksums as they are. */
+  flip(...positions: readonly number[]): void {
+    for (const position of positions) this.content[position]! ^= 0xff
+  }
+
   edit<T extends object>(structure: Editable<T>, at: number, change: Partial<T>): void {
     structure.encode({ ...structure.decode(this.content, at), ...change }, this.content, at)
   }
