@@ -1,6 +1,7 @@
 /** LZNT1: what Windows compressed, and what is damaged. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodeLznt1 } from '../../lib/codec/lznt1.ts'
 import { FormatError } from '../../lib/errors.ts'
@@ -100,5 +101,81 @@ describe('damaged', () => {
     const decode = () => decodeLznt1(bytes(hex), Buffer.alloc(8192), 0x1000)
     expect(decode).toThrow(FormatError)
     expect(decode).toThrow(message)
+  })
+})
+
+/** Item by item and byte by byte, as the specification says it; undefined for what is damaged. */
+function decodedPlainly(source: Buffer, size: number): Buffer | undefined {
+  const content: number[] = []
+  for (let at = 0, chunk = 0; chunk < size && at + 2 <= source.length && source.readUInt16LE(at) !== 0; chunk += 4096) {
+    const header = source.readUInt16LE(at)
+    const end = at + 3 + (header % 4096)
+    if (end > source.length) return undefined
+    const chunkEnd = Math.min(chunk + 4096, size)
+    at += 2
+    if (header < 0x8000) content.push(...source.subarray(at, Math.min(end, at + chunkEnd - chunk)))
+    else if (!decodeItems(source.subarray(at, end), content, chunk, chunkEnd)) return undefined
+    while (content.length < chunkEnd) content.push(0)
+    at = end
+  }
+  return Buffer.from([...content, ...Buffer.alloc(size - content.length)])
+}
+
+function decodeItems(items: Buffer, content: number[], chunk: number, chunkEnd: number): boolean {
+  for (let at = 0, tag = 0, tags = 0; at < items.length && content.length < chunkEnd; tag++) {
+    if (tag % 8 === 0) tags = items[at++]!
+    if (at === items.length) break
+    if (((tags >> (tag % 8)) & 1) === 0) content.push(items[at++]!)
+    else {
+      if (at + 1 === items.length) return false
+      const position = content.length - chunk
+      const distanceBits = Math.max(4, Math.ceil(Math.log2(position)))
+      const lengths = 2 ** (16 - distanceBits)
+      const match = items.readUInt16LE(at)
+      const distance = Math.floor(match / lengths) + 1
+      if (distance > position) return false
+      for (let i = 0; i < (match % lengths) + 3 && content.length < chunkEnd; i++) content.push(content.at(-distance)!)
+      at += 2
+    }
+  }
+  return true
+}
+
+describe('as decoded plainly', () => {
+  /** Items of which most matches lead to somewhere, however far the chunk is. */
+  const group = fc
+    .tuple(fc.nat(255), fc.array(fc.oneof(fc.constant(0), fc.nat(0x1f), fc.nat(255)), { minLength: 8, maxLength: 16 }))
+    .map(([tags, items]) => [tags, ...items])
+  const items = fc.array(group, { minLength: 1, maxLength: 230 }).map(groups => [0, ...noise(8), ...groups.flat()])
+  const chunk = fc.tuple(items, fc.boolean()).map(([content, isPlain]) => {
+    const body = Buffer.from(content.slice(0, 4096))
+    const header = Buffer.alloc(2)
+    header.writeUInt16LE((isPlain ? 0x3000 : 0xb000) | (body.length - 1))
+    return Buffer.concat([header, body])
+  })
+
+  test('any chunks into any target', () => {
+    const outcomes = { whole: 0, damaged: 0 }
+    const run = (chunks: readonly Buffer[], size: number, place: number) => {
+      const expected = decodedPlainly(Buffer.concat(chunks), size)
+      const [source, memory] = [
+        Buffer.concat([Buffer.alloc(place), ...chunks]).subarray(place),
+        Buffer.alloc(size + place + 3, 0xee),
+      ]
+      const target = memory.subarray(place, place + size)
+      if (expected === undefined) {
+        outcomes.damaged++
+        expect(() => decodeLznt1(source, target)).toThrow(FormatError)
+      } else {
+        outcomes.whole++
+        decodeLznt1(source, target)
+        expect(target.equals(expected)).toBe(true)
+      }
+      const around = Buffer.concat([memory.subarray(0, place), memory.subarray(place + size)])
+      expect(around.equals(Buffer.alloc(place + 3, 0xee))).toBe(true)
+    }
+    fc.assert(fc.property(fc.array(chunk, { maxLength: 3 }), fc.nat(9000), fc.nat(9), run), { numRuns: 300 })
+    expect(outcomes.whole).toBeGreaterThan(50)
+    expect(outcomes.damaged).toBeGreaterThan(10)
   })
 })
