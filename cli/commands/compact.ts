@@ -5,6 +5,7 @@ import { interruptible } from '../interrupt.ts'
 import { Output } from '../output.ts'
 import { duration, Progress } from '../progress.ts'
 import { packageVersion } from '../version.ts'
+import { parentOptions, parentOptionsOf } from '../volume-options.ts'
 
 export default defineCommand({
   command: 'compact <image>',
@@ -22,12 +23,6 @@ export default defineCommand({
         default: false,
         describe: 'Clear what no file uses in the blocks that are kept, too',
       })
-      .option('search', {
-        type: 'string',
-        array: true,
-        requiresArg: true,
-        describe: 'A folder in which the parents of the image may be',
-      })
       .option('force', {
         type: 'boolean',
         default: false,
@@ -35,6 +30,7 @@ export default defineCommand({
           'Although it has children, which do not fit it any more then; with --to, replace a file that is there',
       })
       .option('dry-run', { type: 'boolean', default: false, describe: 'Only say what would be gained' })
+      .options(parentOptions)
       .options(outputOptions)
       .example('$0 compact disk.vhdx --dry-run', 'What would be gained')
       .example('$0 compact disk.vhdx', 'Blocks of zeros, and of clusters that no file uses, lose their places')
@@ -43,10 +39,11 @@ export default defineCommand({
         '$0 compact disk.vhdx --to small.vhdx',
         'The same in a copy; where the file system can, blocks are shared',
       ),
+  lists: ['search'],
   handler: async args => {
     const output = new Output(args)
     const progress = new Progress(output)
-    const { image, to, zeroFree, search, force, dryRun } = args
+    const { image, to, zeroFree, force, dryRun } = args
     const report = await interruptible(
       output,
       to ?? { leftAs: `${image} is whole, and what is left can be done later` },
@@ -57,7 +54,7 @@ export default defineCommand({
           dryRun,
           force,
           creator: `vhdx ${packageVersion()}`,
-          ...(search && { search }),
+          ...parentOptionsOf(args),
           signal,
           onProgress: report => progress.report(report),
         }),
