@@ -41,12 +41,14 @@ export interface MergeJob {
  * Makes the disk in the parent what that in the first image is. Wherever it is interrupted, every disk but the parent's
  * reads as before, and the same call goes on. In the end the child is a child of the parent still. What the images between
  * hold is of no use then but to the first: their own disks read otherwise.
- * Throws what `VhdxDevice.openForWriting` and `resizeVhdx` throw, FormatError (PARENT_CHANGED) and UnsupportedError
- * (MERGE_SIZES).
+ * Throws what `VhdxDevice.openForWriting` and `resizeVhdx` throw, FormatError (PARENT_CHANGED, a broken BAT) and
+ * UnsupportedError (MERGE_SIZES).
  */
 export async function mergeImages(job: MergeJob): Promise<void> {
   const { images, child, parent, grandparent } = job
   await refuseGrowthOverGrandparent(job)
+  // Throws where entries of its BAT are broken, before anything has changed.
+  await (await WriteSession.open(parent)).freeSpace()
   const { locator, id } = await announce(child, parent)
   await takeItems(job, id)
   const target = await VhdxDevice.openForWriting(parent, { parent: grandparent, dataWriteGuid: id })

@@ -196,6 +196,18 @@ describe('after a merge', () => {
     for (const [n, file] of files.entries()) expect(file.toBuffer().equals(before[n]!)).toBe(true)
   })
 
+  test('a parent with two blocks in one place is not merged into, and the child does not know of it', async () => {
+    const files = await makeFiles([BASE, CHILD])
+    const [parent, child] = files as [SparseFile, SparseFile]
+    const entry = Buffer.alloc(8)
+    await parent.read(3 * MiB, entry)
+    parent.put(3 * MiB + 8, entry)
+    const before = files.map(file => file.toBuffer())
+    await expect(merge(files)).rejects.toMatchObject({ name: 'FormatError', code: 'BAT_OVERLAP' })
+    expect(parent.toBuffer().equals(before[0]!)).toBe(true)
+    expect(child.toBuffer().equals(before[1]!)).toBe(true)
+  })
+
   test('a parent that was written to is not merged into', async () => {
     const files = await makeFiles([BASE, CHILD])
     const disk = await VhdxDevice.openForWriting(files[0]!)
