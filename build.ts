@@ -4,10 +4,38 @@
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { build } from 'esbuild'
+import { build, type Plugin } from 'esbuild'
 
 const [folder = 'dist'] = process.argv.slice(2)
 const { optionalDependencies } = JSON.parse(await readFile('package.json', 'utf8'))
+
+/** Where the library's index has each name from. */
+const origins = new Map<string, string>()
+for (const [, names, path] of (await readFile('lib/index.ts', 'utf8')).matchAll(
+  /^export \{([^}]*)\} from '\.\/(.*)'/gm,
+)) {
+  for (const name of names!.split(',')) origins.set(name.trim(), path!)
+}
+
+/** Commands import from where things are: by way of the index each would load all of the library. */
+const pastIndex: Plugin = {
+  name: 'past the index',
+  setup({ onLoad }) {
+    onLoad({ filter: /[/\\]cli[/\\].*\.ts$/ }, async ({ path }) => ({
+      loader: 'ts',
+      contents: (await readFile(path, 'utf8')).replaceAll(
+        /^import \{([^}]*)\} from '(.*)index\.ts'/gm,
+        (_, names: string, lib: string) =>
+          names
+            .split(',')
+            .map(name => name.trim())
+            .filter(name => name !== '' && !name.startsWith('type '))
+            .map(name => `import { ${name} } from '${lib}${origins.get(name)}'`)
+            .join('\n'),
+      ),
+    }))
+  },
+}
 
 const { metafile } = await build({
   entryPoints: ['cli/main.ts', 'lib/index.ts'],
@@ -17,6 +45,7 @@ const { metafile } = await build({
   format: 'esm',
   platform: 'node',
   target: 'node20.19',
+  plugins: [pastIndex],
   // Machine code, of which npm installs what the machine takes.
   external: Object.keys(optionalDependencies),
   // Older packages load Node's own modules by require, which modules have to make for themselves.

@@ -1,10 +1,24 @@
 /** The program as it is built: all that it needs is in it, and so are the licences of what others wrote. */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { repository, type Scratch, scratch } from './helpers/folders.ts'
 import { installInto } from './helpers/installed.ts'
 import { run } from './helpers/run.ts'
+
+/** The sources that are in files of the build, and in all that they import at once. */
+async function sourcesIn(paths: readonly string[]): Promise<string[]> {
+  const texts = new Map<string, string>()
+  for (let waiting = [...paths]; waiting.length > 0; ) {
+    const path = waiting.pop()!
+    if (texts.has(path)) continue
+    const text = await readFile(path, 'utf8')
+    texts.set(path, text)
+    const imports = text.matchAll(/^(?:import|export|\}) (?:.* )?from "(\.[^"]+)"|^import "(\.[^"]+)"/gm)
+    waiting = [...waiting, ...[...imports].map(([, from, bare]) => join(dirname(path), (from ?? bare)!))]
+  }
+  return [...texts.values()].flatMap(text => [...text.matchAll(/^\/\/ (\S+\.ts)$/gm)].map(([, source]) => source!))
+}
 
 describe('the built program', () => {
   let folder: Scratch
@@ -27,6 +41,14 @@ describe('the built program', () => {
     expect(await vhdx('cp', disk, '/Users/**/*.txt', '--tar', folder.path('out.tar'))).toContain('2 files')
     expect(await vhdx('--help')).toContain('vhdx capture <source> <target>')
     expect(await vhdx('ls', '--help')).toContain('The whole volume, a line of JSON for each entry')
+  })
+
+  test('a command loads no other, and of the library only what it needs', async () => {
+    const dist = folder.path('installed/dist')
+    const ls = (await readdir(dist)).find(name => name.startsWith('ls-'))!
+    const sources = await sourcesIn([join(dist, 'cli/main.js'), join(dist, ls)])
+    expect(sources).toEqual(expect.arrayContaining(['cli/commands/ls.ts', 'lib/ntfs/ntfs-files.ts']))
+    expect(sources.filter(source => ['cli/commands/cp.ts', 'lib/vhdx/builder.ts'].includes(source))).toEqual([])
   })
 
   test('carries the licence of every package that is built into it', async () => {
