@@ -367,7 +367,10 @@ describe('all that is changed at once reaches the medium together', () => {
       await session.change([{ position: UNUSED + 126 * LOG_SECTOR_SIZE, bytes: Buffer.from([value]) }])
       await session.commit()
     }
+    const asked = medium.moments.length
+    await session.change(allOf(13))
     await session.close()
+    commits.push({ value: 13, asked, done: medium.moments.length })
     const random = new Random('together')
     for (let n = 0; n < 400; n++) {
       const moment = random.below(medium.moments.length)

@@ -84,6 +84,18 @@ export class WriteTrial {
     }
   }
 
+  /** What may be on the medium after some cuts, and the disk that it reads as. */
+  async filesOf(count: number, seed: string): Promise<{ file: SparseFile; disk: VhdxDevice }[]> {
+    const random = new Random(`${this.#name} ${seed}`)
+    const files: { file: SparseFile; disk: VhdxDevice }[] = []
+    while (files.length < count) {
+      const index = random.below(this.medium.moments.length)
+      const file = afterSome(this.medium.moments[index]!, random)
+      files.push({ file, disk: await this.#verify(file, index, true) })
+    }
+    return files
+  }
+
   async #work(steps: number): Promise<void> {
     const random = this.#random
     let disk = await this.#open()
