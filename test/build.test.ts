@@ -1,5 +1,5 @@
 /** The program as it is built: all that it needs is in it, and so are the licences of what others wrote. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { repository, type Scratch, scratch } from './helpers/folders.ts'
@@ -49,6 +49,23 @@ describe('the built program', () => {
     const sources = await sourcesIn([join(dist, 'cli/main.js'), join(dist, ls)])
     expect(sources).toEqual(expect.arrayContaining(['cli/commands/ls.ts', 'lib/ntfs/ntfs-files.ts']))
     expect(sources.filter(source => ['cli/commands/cp.ts', 'lib/vhdx/builder.ts'].includes(source))).toEqual([])
+  })
+
+  test('the types of the library need no types of what is built into it', async () => {
+    const types = folder.path('installed/dist/types')
+    await run('node_modules/.bin/tsc', ['--project', 'lib', '--outDir', types], { cwd: repository })
+    // As it is installed these two lie as they do here, and the one refers to the other.
+    const { files } = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'))
+    expect(files).toEqual(expect.arrayContaining(['dist', 'lib/binary/buffer-layout.d.ts']))
+    await writeFile(
+      folder.path('user.ts'),
+      `import { type Entry, openFiles } from './installed/dist/types/lib/index.js'
+      export const size = async (): Promise<number> => ((await (await openFiles('a')).files.stat('b')) satisfies Entry).size`,
+    )
+    const options =
+      '--ignoreConfig --noEmit --strict --module nodenext --target es2023 --lib es2023,esnext.disposable'.split(' ')
+    const node = ['--typeRoots', join(repository, 'node_modules/@types'), '--types', 'node']
+    await run('node_modules/.bin/tsc', [...options, ...node, folder.path('user.ts')], { cwd: repository })
   })
 
   test('carries the licence of every package that is built into it', async () => {

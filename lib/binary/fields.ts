@@ -1,3 +1,5 @@
+// Kept in the types that are installed, where the package itself is not.
+/// <reference path="./buffer-layout.d.ts" preserve="true" />
 /** The kinds of field a struct is made of. The kind of quantity picks the kind of field, not its width. */
 import * as layout from 'buffer-layout'
 import { FormatError, hex } from '../errors.ts'
