@@ -28,16 +28,20 @@ async function loadCLibrary() {
     fcntl: library.func('fcntl', 'int', ['int', 'int', koffi.inout(pointerTo(FILE_LOCK))]),
     ioctl: library.func('ioctl', 'int', ['int', 'ulong', pointerTo(CLONE_RANGE)]),
   }
-  const codeOf = (errno: number) => Object.entries(koffi.os.errno).find(([, number]) => number === errno)?.[0]
+  /** What the last call failed with. */
+  const errorCode = () => {
+    const errno = koffi.errno()
+    const names = Object.entries(koffi.os.errno).find(([, number]) => number === errno)
+    return names?.[0] ?? `Unknown system error -${errno}`
+  }
   /** What the call gives; throws what Node would throw where it fails. */
   const call = (syscall: keyof typeof calls, ...args: unknown[]): number => {
     const result = calls[syscall](...args)
     if (result !== -1) return result
-    const errno = koffi.errno()
-    const code = codeOf(errno) ?? `Unknown system error -${errno}`
-    throw Object.assign(new Error(`${code}: ${syscall}`), { errno: -errno, code, syscall })
+    const [errno, code] = [-koffi.errno(), errorCode()]
+    throw Object.assign(new Error(`${code}: ${syscall}`), { errno, code, syscall })
   }
-  return { call, ioctl: calls.ioctl }
+  return { call, ioctl: calls.ioctl, errorCode }
 }
 
 /** Locks on single bytes of an open file, many to a byte, until it is closed: the OFD locks of fcntl(2). */
@@ -76,22 +80,26 @@ export async function byteLocksOf(fd: number): Promise<ByteLocks | undefined> {
 
 const FICLONERANGE = 0x4020940d
 
+/** What is answered for files that never can, whatever the range: by file systems that cannot, and for two of them. */
+const NEVER = ['ENOTSUP', 'EOPNOTSUPP', 'ENOTTY', 'EXDEV', 'ENOSYS']
+
 /**
  * Makes a range of one open file share the medium's blocks with a range of another, by FICLONERANGE of ioctl(2): the bytes
- * are copied when one of the two is written. Whether that worked: not every file system can, nor in every place.
+ * are copied when one of the two is written. Says whether that was done; 'never' where it cannot be for these files.
  */
 export async function tryCloneRange(range: {
   readonly from: { readonly fd: number; readonly offset: number }
   readonly to: { readonly fd: number; readonly offset: number }
   readonly length: number
-}): Promise<boolean> {
+}): Promise<'done' | 'refused' | 'never'> {
   const { from, to, length } = range
   const library = await cLibrary()
-  if (library === undefined) return false
+  if (library === undefined) return 'never'
   const clone = { fromFd: from.fd, fromOffset: from.offset, length, toOffset: to.offset }
   return new Promise(resolve => {
-    library.ioctl.async(to.fd, FICLONERANGE, clone, (error: unknown, result: unknown) =>
-      resolve(error === null && result === 0),
-    )
+    library.ioctl.async(to.fd, FICLONERANGE, clone, (error: unknown, result: unknown) => {
+      if (error === null && result === 0) resolve('done')
+      else resolve(error === null && !NEVER.includes(library.errorCode()) ? 'refused' : 'never')
+    })
   })
 }

@@ -41,6 +41,8 @@ export class FileDevice extends BlockDevice {
   readonly raw: boolean
   readonly #file: OpenFile
   readonly #medium: Medium
+  /** Files of which nothing can be cloned into this one: it is asked once. */
+  readonly #uncloned = new WeakSet<FileDevice>()
   #size: number
 
   private constructor(file: OpenFile, mode: OpenMode, geometry: Geometry, medium: Medium) {
@@ -140,7 +142,7 @@ export class FileDevice extends BlockDevice {
     offset: number,
     length: number,
   ): Promise<boolean> {
-    if (!(source instanceof FileDevice) || source.raw || this.raw) return false
+    if (!(source instanceof FileDevice) || this.#uncloned.has(source) || source.raw || this.raw) return false
     const seek = await seekOf(source.#file.fd)
     if (seek === undefined) return false
     const [first] = dataByHoleMap(seek, { offset: from, length })
@@ -150,8 +152,9 @@ export class FileDevice extends BlockDevice {
       to: { fd: this.#file.fd, offset },
       length,
     })
-    if (cloned) this.#size = Math.max(this.#size, offset + length)
-    return cloned
+    if (cloned === 'never') this.#uncloned.add(source)
+    if (cloned === 'done') this.#size = Math.max(this.#size, offset + length)
+    return cloned === 'done'
   }
 
   protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {

@@ -52,7 +52,7 @@ function sweptSectors(page: BatPage, sweep: BatSweep): number[] {
   return [...sectors]
 }
 
-/** What moves between two commits, at most. */
+/** Bytes that move between two commits, or a little more. */
 const BATCH_LENGTH = 256 * MiB
 
 /**
@@ -63,15 +63,23 @@ export async function packFile(session: WriteSession, copier: RangeCopier): Prom
   const { file, structures } = session
   const { geometry, areas } = structures
   const packing = await Packing.plan(batOf(session), geometry, areas, new BlockSet())
+  let committed: Promise<void> = Promise.resolve()
   for await (const batch of batches(packing.moves())) {
+    // While the moves before are being committed.
     await settle(
       batch.map(({ from, to, length }) =>
         copier.copy({ source: file, from: { offset: from, length }, target: file, offset: to }),
       ),
     )
-    await session.change(batch.map(entryOf))
-    await session.commit()
+    await committed
+    for (let i = 0; i < batch.length; i += MAX_CHANGED_SECTORS) {
+      await session.change(batch.slice(i, i + MAX_CHANGED_SECTORS).map(entryOf))
+    }
+    committed = session.commit()
+    // Awaited in its turn; until then a rejection is not unhandled.
+    committed.catch(() => {})
   }
+  await committed
   if (file.size === packing.end) return
   await session.begin(false)
   // What is free is found out now, from the BAT as it has become: the close cuts the file by that.
@@ -84,7 +92,7 @@ async function* batches(moves: AsyncIterable<Move>): AsyncIterable<Move[]> {
   for await (const move of moves) {
     batch.push(move)
     length += move.length
-    if (batch.length < MAX_CHANGED_SECTORS && length < BATCH_LENGTH) continue
+    if (length < BATCH_LENGTH) continue
     yield batch
     batch = []
     length = 0
