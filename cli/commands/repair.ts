@@ -74,17 +74,18 @@ export default defineCommand({
     const onProgress = (report: Parameters<Progress['report']>[0]) => progress.report(report)
     if (undo) {
       const undone = await running(signal => undoRepair(args.image, { ...options, onProgress, signal }))
-      await output.result(undone, () => undoneText(undone))
+      await output.result({ type: 'summary', ...undone }, () => undoneText(undone))
       return ExitCode.done
     }
+    const type = dryRun ? 'plan' : 'summary'
     if (to !== undefined) {
       const given = { ...options, ...parentOptionsOf(args), target: to, force: args.force, dryRun, onProgress }
       const salvaged = await running(signal => salvageImage(args.image, { ...given, signal }))
-      await output.result(salvaged, () => salvagedText(salvaged))
+      await output.result({ type, ...salvaged }, () => salvagedText(salvaged))
       return exitCodeOf(salvaged)
     }
     const report = await running(signal => repairImage(args.image, { ...options, dryRun, onProgress, signal }))
-    await output.result(report, () => reportText(report))
+    await output.result({ type, ...report }, () => reportText(report))
     return exitCodeOf(report)
   },
 })

@@ -1,5 +1,5 @@
 /** Changes of a file that are written down, as it was and as it will be: they can be finished, and taken back. */
-import { crc32cWithout } from '../binary/crc32c.ts'
+import { crc32c, crc32cWithout } from '../binary/crc32c.ts'
 import type { BlockDevice, ResizableDevice } from '../device/block-device.ts'
 import { FormatError, formatError, UnsupportedError } from '../errors.ts'
 import {
@@ -72,8 +72,7 @@ export class UndoFile {
     if (header.reportLength > MAX_REPORT_LENGTH) throw damaged(0, 'a report of at most 1 MiB', `${header.reportLength}`)
     const report = Buffer.alloc(header.reportLength)
     await readWhole(device, undoHeader.size, report)
-    const all = Buffer.concat([head, report])
-    checkSum(all, undoHeader.offsetOf('checksum'), 0)
+    checkSum(head, report, undoHeader.offsetOf('checksum'), 0)
     return new UndoFile(device, header, report)
   }
 
@@ -116,7 +115,9 @@ export class UndoFile {
     await cut(file, this.sizeBefore)
   }
 
+  /** All of them, in their order; the content of each is good until the next one is asked for, but for the first stage. */
   async *#changes(onProgress?: OnProgress): AsyncIterable<Change> {
+    const buffer = Buffer.alloc(2 * MAX_RECORD_LENGTH)
     let position = undoHeader.size + this.report.length
     const end = this.#device.size - undoEnd.size
     let count = 0
@@ -129,9 +130,10 @@ export class UndoFile {
       if (length === 0 || length > MAX_RECORD_LENGTH)
         throw damaged(position, 'a record of 1 byte to 1 MiB', `${length}`)
       const kept = [record.before, record.after].filter(kind => kind === BYTES).length
-      const bytes = Buffer.alloc(kept * length)
+      // Those of the first stage are kept.
+      const bytes = record.stage === 0 ? Buffer.alloc(kept * length) : buffer.subarray(0, kept * length)
       await readWhole(this.#device, position + head.length, bytes)
-      checkSum(Buffer.concat([head, bytes]), undoRecord.offsetOf('checksum'), position)
+      checkSum(head, bytes, undoRecord.offsetOf('checksum'), position)
       const before = contentOf(record.before, bytes.subarray(0, length))
       const after = contentOf(record.after, bytes.subarray(bytes.length - length))
       yield { position: record.position, length, stage: record.stage, before, after }
@@ -216,8 +218,8 @@ function isSectorOf({ kind, bytes }: Content, sector: Buffer, at: number, end: n
   return sector.equals(bytes?.subarray(at, end) ?? NOTHING.subarray(0, end - at))
 }
 
-function checkSum(bytes: Buffer, offset: number, position: number): void {
-  const [expected, actual] = [crc32cWithout(bytes, offset), bytes.readUInt32LE(offset)]
+function checkSum(head: Buffer, bytes: Buffer, offset: number, position: number): void {
+  const [expected, actual] = [crc32c(bytes, crc32cWithout(head, offset)), head.readUInt32LE(offset)]
   if (expected !== actual) throw damaged(position, `the checksum ${expected}`, `${actual}`)
 }
 

@@ -57,6 +57,8 @@ class UndoWriter {
   readonly #undo: BlockDevice
   readonly #change: FileChange
   readonly #options: WriteUndoOptions
+  readonly #old = Buffer.alloc(MAX_RECORD_LENGTH)
+  readonly #young = Buffer.alloc(MAX_RECORD_LENGTH)
   #end = 0
   #count = 0
 
@@ -76,15 +78,15 @@ class UndoWriter {
       sizeAfter: after.size,
       reportLength: report.length,
     })
-    await this.#append(Buffer.concat([head, report]), undoHeader.offsetOf('checksum'))
+    await this.#append([head, report], undoHeader.offsetOf('checksum'))
   }
 
   /** `range` of the file, which will be as `after` has it. */
   async add(stage: number, range: Range, after: BlockDevice): Promise<void> {
     for (const piece of piecesOf(range, [this.#change.before.size, after.size])) {
       this.#options.signal?.throwIfAborted()
-      const old = await contentOf(this.#change.before, piece)
-      const young = await contentOf(after, piece)
+      const old = await contentOf(this.#change.before, piece, this.#old)
+      const young = await contentOf(after, piece, this.#young)
       for (const run of differences(piece, old, young)) {
         const part = (bytes: Buffer | undefined) =>
           bytes?.subarray(run.offset - piece.offset, endOf(run) - piece.offset)
@@ -96,7 +98,7 @@ class UndoWriter {
   async finish(): Promise<void> {
     await this.#undo.flush()
     const end = undoEnd.toBuffer({ checksum: 0, recordCount: this.#count, length: this.#end + undoEnd.size })
-    await this.#append(end, undoEnd.offsetOf('checksum'))
+    await this.#append([end], undoEnd.offsetOf('checksum'))
     await this.#undo.flush()
   }
 
@@ -104,17 +106,21 @@ class UndoWriter {
     const length = (before ?? after)!.length
     const kinds = { before: kindOf(before), after: kindOf(after) }
     const head = undoRecord.toBuffer({ checksum: 0, position, length, stage, ...kinds })
-    const bytes = [before, after].filter(content => kindOf(content) === BYTES) as Buffer[]
-    await this.#append(Buffer.concat([head, ...bytes]), undoRecord.offsetOf('checksum'))
+    const contents = [before, after].filter(content => kindOf(content) === BYTES) as Buffer[]
+    await this.#append([head, ...contents], undoRecord.offsetOf('checksum'))
     this.#count++
     this.changed += length
     this.#options.onProgress?.(this.#end)
   }
 
-  async #append(bytes: Buffer, checksumOffset: number): Promise<void> {
-    bytes.writeUInt32LE(crc32c(bytes), checksumOffset)
-    await this.#undo.write(this.#end, bytes)
-    this.#end += bytes.length
+  /** `parts`: a structure with a checksum over all of them, and what belongs to it. */
+  async #append(parts: readonly Buffer[], checksumOffset: number): Promise<void> {
+    const checksum = parts.reduce((crc, part) => crc32c(part, crc), 0)
+    parts[0]!.writeUInt32LE(checksum, checksumOffset)
+    for (const part of parts) {
+      await this.#undo.write(this.#end, part)
+      this.#end += part.length
+    }
   }
 }
 
@@ -128,10 +134,10 @@ function* piecesOf(range: Range, bounds: readonly number[]): Iterable<Range> {
   }
 }
 
-/** The bytes of `piece`; undefined where it lies behind the end. */
-async function contentOf(file: BlockDevice, piece: Range): Promise<Buffer | undefined> {
+/** The bytes of `piece`, in `buffer`; undefined where it lies behind the end. */
+async function contentOf(file: BlockDevice, piece: Range, buffer: Buffer): Promise<Buffer | undefined> {
   if (piece.offset >= file.size) return undefined
-  const bytes = Buffer.alloc(piece.length)
+  const bytes = buffer.subarray(0, piece.length)
   await file.read(piece.offset, bytes)
   return bytes
 }

@@ -21,18 +21,19 @@ export interface LostRanges {
   readonly truncated: boolean
 }
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
 export class LostRangeList {
   #bytes = 0
   #truncated = false
-  readonly #ranges: LostRange[] = []
+  readonly #ranges: Writable<LostRange>[] = []
 
-  /** Ranges come in the order of the disk, more or less, and do not overlap. */
-  add(range: LostRange): void {
-    this.#bytes += range.length
+  /** Ranges come in the order of the disk, more or less, and do not overlap. Hot: a table can be all of lost blocks. */
+  add(offset: number, length: number, reason: RuleCode, fileOffset: number | null): void {
+    this.#bytes += length
     const last = this.#ranges.at(-1)
-    if (last !== undefined && isNext(last, range)) {
-      this.#ranges[this.#ranges.length - 1] = { ...last, length: last.length + range.length }
-    } else if (this.#ranges.length < MAX_LISTED) this.#ranges.push(range)
+    if (last !== undefined && isNext(last, offset, reason, fileOffset)) last.length += length
+    else if (this.#ranges.length < MAX_LISTED) this.#ranges.push({ offset, length, reason, fileOffset })
     else this.#truncated = true
   }
 
@@ -42,8 +43,7 @@ export class LostRangeList {
   }
 }
 
-function isNext(last: LostRange, range: LostRange): boolean {
-  if (endOf(last) !== range.offset || last.reason !== range.reason) return false
-  if (last.fileOffset === null) return range.fileOffset === null
-  return last.fileOffset + last.length === range.fileOffset
+function isNext(last: LostRange, offset: number, reason: RuleCode, fileOffset: number | null): boolean {
+  if (endOf(last) !== offset || last.reason !== reason) return false
+  return last.fileOffset === null ? fileOffset === null : last.fileOffset + last.length === fileOffset
 }

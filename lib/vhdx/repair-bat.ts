@@ -154,8 +154,7 @@ export class BatRepair {
     const known = Math.max(0, this.#image.knownSize - mebibyte * MiB)
     if (known >= this.#image.geometry.blockSize) return undefined
     this.#count('BAT_BEYOND_END')
-    const reason = 'BAT_BEYOND_END'
-    if (known < length) this.#lost.add({ offset: offset + known, length: length - known, reason, fileOffset: null })
+    if (known < length) this.#lost.add(offset + known, length - known, 'BAT_BEYOND_END', null)
     return undefined
   }
 
@@ -218,7 +217,8 @@ export class BatRepair {
     this.#count(reason)
     this.#dropped.add(index)
     const fileOffset = mebibyte > 0 && mebibyte * MiB < this.#image.knownSize ? mebibyte * MiB : null
-    this.#lost.add({ ...this.#rangeOf(block), reason, fileOffset })
+    const { offset, length } = this.#rangeOf(block)
+    this.#lost.add(offset, length, reason, fileOffset)
   }
 
   #rangeOf(block: number) {

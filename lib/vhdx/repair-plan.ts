@@ -169,10 +169,12 @@ class Planner {
   /** What was done to the BAT and to the file's length: one line for each rule. */
   #tell({ counts }: BatRepair): void {
     for (const [code, count] of counts) {
+      const entries = `${count} ${count === 1 ? 'entry' : 'entries'} of the BAT`
       const known = this.#before.problems.find(problem => problem.code === code)
-      const entries = `${count} entries of the BAT`
-      const more = count === 1 ? '' : `, one of ${entries}`
-      this.#steps.push(repairStep(code, known === undefined ? entries : `${known.message}${more}`))
+      if (code === 'REGION_BEYOND_END') {
+        this.#steps.push(repairStep(code, entries, 'they lay behind the end of the file, and their blocks are lost'))
+      } else if (known === undefined) this.#steps.push(repairStep(code, entries))
+      else this.#steps.push(repairStep(code, count === 1 ? known.message : `${known.message}, one of ${entries}`))
     }
     const ofFile = ['IDENTIFIER_SIGNATURE', 'FILE_ODD_LENGTH', 'FILE_TRAILING_SPACE']
     this.#steps.push(...this.#before.problems.filter(({ code }) => ofFile.includes(code)).map(stepOf))
