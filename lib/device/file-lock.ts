@@ -5,6 +5,7 @@
  * program dies. They are advice: they stop those who ask.
  */
 import { once } from 'node:events'
+import { statfs } from 'node:fs/promises'
 import { BusyError } from '../errors.ts'
 import { type ByteLocks, byteLocksOf } from './c-library.ts'
 import { lockHolder } from './file-lock-holder.ts'
@@ -30,7 +31,7 @@ const UNSUPPORTED = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOLCK', 'EINVA
 export async function lockFile(file: Lockable, kind: LockKind): Promise<LockKind> {
   if (kind === 'none') return 'none'
   try {
-    const bytes = await byteLocksOf(file.fd)
+    const bytes = (await isOnSmb(file.fd)) ? undefined : await byteLocksOf(file.fd)
     const locked = bytes === undefined ? await tryFlockAnyhow(file.fd, kind) : tryLockBytes(bytes, kind)
     if (locked === undefined) return 'none'
     if (locked) return kind
@@ -45,6 +46,15 @@ export async function lockFile(file: Lockable, kind: LockKind): Promise<LockKind
       ? 'another program has locked it, run by another user or, on a network share, by another machine. A lock ends with its program, or when the server of the share gives the machine up'
       : `${holder} has locked it. Wait until it is done, or stop it`
   throw new BusyError('IN_USE', `cannot ${deed} ${file.path}: ${reason}`, { path: file.path, holder })
+}
+
+/** Magic numbers of statfs(2): SMB, CIFS, SMB2. */
+const SMB = [0x517b, 0xff534d42, 0xfe534d42]
+
+/** There a lock is no advice: nobody writes to bytes that many have locked, not even who did, and those of QEMU lie in content. */
+async function isOnSmb(fd: number): Promise<boolean> {
+  const { type } = await statfs(`/proc/self/fd/${fd}`).catch(() => ({ type: 0 }))
+  return SMB.includes(type)
 }
 
 /** What a program can do with an image; the numbers are QEMU's (spec-notes/images.md, "Locks on image files"). */

@@ -1,13 +1,16 @@
 /** Locks between copies of this program, and with QEMU in both directions. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { StatsFs } from 'node:fs'
+import { readFile, stat, statfs, writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { FileDevice, type FileDeviceOptions } from '../../lib/device/file-device.ts'
 import { BusyError } from '../../lib/errors.ts'
 import { repository, type Scratch, scratch } from '../helpers/folders.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { describeWith, run } from '../helpers/tools.ts'
+
+vi.mock('node:fs/promises', { spy: true })
 
 let folder: Scratch
 beforeEach(async () => {
@@ -86,6 +89,17 @@ test('closing another opening of the file keeps the lock', async () => {
   await using _writer = await FileDevice.open(path, { mode: 'write' })
   await (await FileDevice.open(path, { lock: 'none' })).close()
   expect(await attempt(path, { mode: 'read' })).toBeInstanceOf(BusyError)
+})
+
+test('on an SMB share no byte is locked, since nobody could write there', async () => {
+  const path = folder.path('image')
+  await writeFile(path, pattern(1000))
+  vi.mocked(statfs).mockResolvedValueOnce({ type: 0xfe534d42 } as StatsFs)
+  await using writer = await FileDevice.open(path, { mode: 'write' })
+  expect(writer.lock).toBe('exclusive')
+  const { ino } = await stat(path)
+  const locks = (await readFile('/proc/locks', 'latin1')).split('\n').filter(line => line.includes(`:${ino} `))
+  expect(locks).toEqual([expect.stringMatching(/FLOCK +ADVISORY +WRITE/)])
 })
 
 describeWith(['qemu-io', 'qemu-img', 'qemu-nbd'], 'with QEMU', () => {
