@@ -346,10 +346,12 @@ export class PayloadWriter {
     const { blockSize } = this.#geometry
     const [first, end] = [Math.floor(range.offset / blockSize), Math.ceil(endOf(range) / blockSize)]
     const kindOf = (low: number) => (this.#isAs(stateOf(low), to) ? 0 : 1)
+    // Before the BAT is read: they may get their entries meanwhile.
+    const newBlocks = [...this.#blocks.newBlocks.keys()]
     for await (const { kind, block, count } of this.#blocks.bat.runs(kindOf, first, end)) {
       const isInRun = (number: number) => number >= block && number < block + count
       if (kind === 1) for (let number = block; isInRun(number); number++) yield this.#pieceOf(number, range)
-      else for (const number of [...this.#blocks.newBlocks.keys()].filter(isInRun)) yield this.#pieceOf(number, range)
+      else for (const number of newBlocks.filter(isInRun)) yield this.#pieceOf(number, range)
     }
   }
 }

@@ -5,6 +5,7 @@ import { checkVhdx } from '../../lib/vhdx/check.ts'
 import { createVhdx } from '../../lib/vhdx/create.ts'
 import { bitmapEntryIndex, chunkRatio, payloadEntryIndex } from '../../lib/vhdx/layout.ts'
 import { VhdxDevice } from '../../lib/vhdx/vhdx-device.ts'
+import { Random } from '../fuzz/random.ts'
 import { pattern } from '../helpers/pattern.ts'
 import { RecordingDevice } from '../helpers/recording-device.ts'
 import { SparseFile } from '../helpers/sparse-file.ts'
@@ -370,6 +371,20 @@ describe('requests at the same time', () => {
       expect((await image.read(block * MiB, 1024)).equals(expected)).toBe(true)
     }
     await image.close()
+  })
+
+  test('to a block that gets its entry at that moment find it there', async () => {
+    for (let seed = 0; seed < 40; seed++) {
+      const medium = new RecordingDevice((await makeChain([{ ...SHAPE, blocks: new Map() }])).file, {
+        random: new Random(`${seed}`),
+      })
+      const disk = await VhdxDevice.openForWriting(medium)
+      await disk.write(5, pattern(MiB))
+      await Promise.all([disk.flush(), disk.zero(0, 3 * MiB)])
+      const content = Buffer.alloc(3 * MiB, 1)
+      await disk.read(0, content)
+      expect(content.equals(Buffer.alloc(3 * MiB))).toBe(true)
+    }
   })
 
   test('more blocks than are kept without an entry, and more pieces', async () => {
