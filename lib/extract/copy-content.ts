@@ -28,7 +28,8 @@ export async function copyContent(
 ): Promise<void> {
   await withStorageErrors({ verb: 'resize', path }, () => file.truncate(content.size))
   const direct = content.size < LEAST_DIRECT ? undefined : new DirectWriter(file.fd)
-  const pieces = mapInOrder(piecesOf(content, buffers.size), buffers.count, ({ offset, length }) =>
+  // More than there are buffers: whoever is done with one does not wait until an earlier piece is done too.
+  const pieces = mapInOrder(piecesOf(content, buffers.size), 2 * buffers.count, ({ offset, length }) =>
     buffers.with(async buffer => {
       signal?.throwIfAborted()
       const piece = buffer.subarray(0, length)

@@ -39,7 +39,7 @@ const THREADS = 2
 
 /** Pieces of large files under way, and files they come from. */
 const PIECES = 4
-const PIECE_SIZE = 4 * MiB
+const PIECE_SIZE = 2 * MiB
 const LARGE_FILES = 2
 
 /** Errors after which nothing else would fare better. */
