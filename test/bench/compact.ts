@@ -21,20 +21,15 @@ export async function benchCompact({ vhdx, path, data, files, rounds }: Settings
 
   const output = path('compact.vhdx')
   const inPlace = await plan()
-  const dd = (bytes: number): Program => ({
-    name: 'dd oflag=direct conv=fsync of as many bytes',
-    input: image,
-    output: path('dd.raw'),
-    command: [
-      'dd',
-      `if=${image}`,
-      `of=${path('dd.raw')}`,
-      'bs=4M',
-      `count=${Math.ceil(bytes / 4 / 1024 ** 2)}`,
-      'oflag=direct',
-      'conv=fsync',
-    ],
-  })
+  const dd = (bytes: number, ...how: readonly string[]): Program => {
+    const [size, count] = ['bs=4M', `count=${Math.ceil(bytes / (4 * 1024 ** 2))}`]
+    return {
+      name: `dd ${[...how, 'conv=fsync'].join(' ')} of as many bytes`,
+      input: image,
+      output: path('dd.raw'),
+      command: ['dd', `if=${image}`, `of=${path('dd.raw')}`, size, count, ...how, 'conv=fsync'],
+    }
+  }
   const ours: Program = {
     name: 'vhdx compact',
     input: output,
@@ -46,7 +41,7 @@ export async function benchCompact({ vhdx, path, data, files, rounds }: Settings
     `${formatSize(sizeBefore)} to ${formatSize(sizeAfter)}, ${formatSize(movedBytes)} moved`
   printRace(
     `Compacting in place: ${title(inPlace)}`,
-    await race([ours, dd(inPlace.movedBytes)], rounds),
+    await race([ours, dd(inPlace.movedBytes), dd(inPlace.movedBytes, 'oflag=direct')], rounds),
     inPlace.movedBytes,
   )
 
@@ -59,6 +54,7 @@ export async function benchCompact({ vhdx, path, data, files, rounds }: Settings
       command: ['node', vhdx, 'compact', image, '--to', output, '--quiet'],
     },
     dd(copied.movedBytes),
+    dd(copied.movedBytes, 'oflag=direct'),
     {
       name: 'qemu-img convert -O vhdx -W -m 16',
       input: image,
