@@ -240,9 +240,10 @@ class Planner {
       }
     }
     const growth = { offset: file.size, length: Math.max(0, repaired.size - file.size) }
+    const copies = repaired.copies.flatMap(({ to, length }) => intersect({ offset: to, length }, common) ?? [])
     return [
       { ranges: () => mark.patchedRanges(), after: mark },
-      { ranges: () => [growth] },
+      { ranges: () => [...copies, growth] },
       { ranges: structures },
       ...writingOrder(headers.position).map(offset => ({ ranges: () => [{ offset, length: HEADER_SIZE }] })),
     ]

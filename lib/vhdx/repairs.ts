@@ -22,7 +22,7 @@ const left = (words: string): Repair => ({ fate: 'left', words })
 const NOWHERE_ELSE = 'Nothing else in the file says it: restore the file from a copy'
 const NEWER = 'Open it with the program that made it'
 const RELINK = 'Set the parent anew: vhdx relink'
-const BLOCK_LOST = 'the block is lost, and is undefined from then on'
+const BLOCK_LOST = 'the block is lost, and UNDEFINED from then on'
 
 export const REPAIRS: Readonly<Record<RuleCode, Repair>> = {
   TRUNCATED: refused(NOWHERE_ELSE),
@@ -91,7 +91,7 @@ export const REPAIRS: Readonly<Record<RuleCode, Repair>> = {
   BAT_RESERVED_BITS: dropped(BLOCK_LOST),
   BAT_PARTIAL: dropped(BLOCK_LOST),
   BAT_PARTIAL_NO_BITMAP: dropped(
-    'the blocks of the chunk that need the bitmap are lost, and are undefined from then on',
+    'the blocks of the chunk that need the bitmap are lost, and UNDEFINED from then on',
   ),
   BAT_BITMAP_STATE: dropped('the bitmap is taken out, and the blocks that need it are lost'),
   BAT_BITMAP_PRESENT: mended('the entry is cleared'),

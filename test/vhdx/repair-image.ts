@@ -3,7 +3,7 @@ import { MiB } from '../../lib/binary/size.ts'
 import type { BlockDevice } from '../../lib/device/block-device.ts'
 import { MemoryDevice } from '../../lib/device/memory-device.ts'
 import { intersect, type Range } from '../../lib/device/ranges.ts'
-import { DiskImageError } from '../../lib/errors.ts'
+import { DiskImageError, UnsupportedError } from '../../lib/errors.ts'
 import { UndoFile } from '../../lib/undo/undo-file.ts'
 import { writeUndoFile } from '../../lib/undo/undo-writer.ts'
 import type { RepairChoices } from '../../lib/vhdx/repair-headers.ts'
@@ -16,18 +16,23 @@ export interface Repaired {
   readonly undo: MemoryDevice
 }
 
-/** Plans the repair of `original` and writes its undo file. */
-export async function prepareRepair(original: Buffer, choices: RepairChoices = {}): Promise<Omit<Repaired, 'content'>> {
+/** Plans the repair of `original` and writes its undo file. Throws UnsupportedError for a file of more than `maxSize` bytes. */
+export async function prepareRepair(
+  original: Buffer,
+  choices: RepairChoices = {},
+  maxSize = 2 ** 30,
+): Promise<Omit<Repaired, 'content'>> {
   const before = new MemoryDevice(original, { readOnly: true })
   const plan = await planRepair(before, choices)
+  if (plan.repaired.size > maxSize) throw new UnsupportedError('TOO_LARGE', `it would have ${plan.repaired.size} bytes`)
   const undo = new MemoryDevice(0, { growable: true })
   await writeUndoFile(undo, { before, after: plan.repaired, stages: plan.stages }, { report: Buffer.from('{}') })
   return { plan, undo }
 }
 
 /** Repairs a copy of `original`. */
-export async function repair(original: Buffer, choices: RepairChoices = {}): Promise<Repaired> {
-  const { plan, undo } = await prepareRepair(original, choices)
+export async function repair(original: Buffer, choices: RepairChoices = {}, maxSize?: number): Promise<Repaired> {
+  const { plan, undo } = await prepareRepair(original, choices, maxSize)
   const file = new MemoryDevice(Buffer.from(original))
   await (await UndoFile.open(undo))!.redo(file)
   return { plan, content: file.content, undo }

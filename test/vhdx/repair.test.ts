@@ -338,6 +338,23 @@ describe('the BAT', () => {
     expect((await takenBack(repaired)).equals(image.content)).toBe(true)
   })
 
+  test('a bitmap where a block lies, and its own place free: it gets a place that is in the file already', async () => {
+    const locator = { parent_linkage: `{${OTHER_GUID}}`, relative_path: '.\\base.vhdx' }
+    const blocks = new Map([
+      [0, { state: 6, written: [{ offset: 0, length: MiB }] }],
+      [3, { state: 7, written: [{ offset: 3 * MiB, length: 4096 }] }],
+    ])
+    const file = new MemoryDevice(0, { growable: true })
+    await makeLayer(file, { virtualSize: SIZE, blockSize: MiB, locator, blocks })
+    const image = new TestImage(file.content)
+    image.setBat(4096, 6, 4)
+    const before = await readable(image.content, parent)
+    const repaired = await repair(image.content)
+    expect(repaired.content.length).toBe(image.content.length)
+    expect(differences(before, await readable(repaired.content, parent))).toEqual([])
+    expect((await takenBack(repaired)).equals(image.content)).toBe(true)
+  })
+
   test('space that is kept for a block, and that another one lies in', async () => {
     const image = base.copy()
     image.setBat(1, 3, 5)

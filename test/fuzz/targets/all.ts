@@ -6,7 +6,9 @@ import { fat } from './fat.ts'
 import { gpt } from './gpt.ts'
 import { mbr } from './mbr.ts'
 import { ntfs } from './ntfs.ts'
+import { repairs } from './repair.ts'
 import { vhd } from './vhd.ts'
 import { vhdx } from './vhdx.ts'
+import { vhdxWriting } from './vhdx-writing.ts'
 
-export const targets: readonly Target[] = [vhdx, vhd, gpt, mbr, ntfs, fat, exfat, ...codecs]
+export const targets: readonly Target[] = [vhdx, vhdxWriting, repairs, vhd, gpt, mbr, ntfs, fat, exfat, ...codecs]
