@@ -95,7 +95,7 @@ export class UndoFile {
 
   /** Makes `file` what it will be, whatever of that is done already. Its state must not be 'other'. */
   async redo(file: ResizableDevice, onProgress?: OnProgress): Promise<void> {
-    if (file.size < this.sizeAfter) await file.resize(this.sizeAfter)
+    await grow(file, this.sizeAfter)
     let stage = 0
     for await (const change of this.#changes(onProgress)) {
       if (change.stage !== stage) await file.flush()
@@ -108,7 +108,7 @@ export class UndoFile {
 
   /** Makes `file` what it was, whatever of the changes is done. Its state must not be 'other'. */
   async undo(file: ResizableDevice, onProgress?: OnProgress): Promise<void> {
-    if (file.size < this.sizeBefore) await file.resize(this.sizeBefore)
+    await grow(file, this.sizeBefore)
     for await (const { position, length, before } of this.#changes(onProgress))
       await put(file, position, length, before)
     await file.flush()
@@ -166,6 +166,13 @@ function contentOf(kind: number, bytes: Buffer): Content {
 async function put(file: BlockDevice, position: number, length: number, { kind, bytes }: Content): Promise<void> {
   if (bytes !== undefined) await file.write(position, bytes)
   else if (kind === ZEROS) await file.zero(position, length)
+}
+
+/** On the medium before anything is written behind the old end: a file of a size in between would be neither of the two. */
+async function grow(file: ResizableDevice, size: number): Promise<void> {
+  if (file.size >= size) return
+  await file.resize(size)
+  await file.flush()
 }
 
 /** What is cut off must not be missed: everything else is on the medium by then. */
