@@ -7,7 +7,7 @@ import type { BlockDevice } from '../device/block-device.ts'
 import { RangeLock } from '../device/range-lock.ts'
 import { endOf, type Range } from '../device/ranges.ts'
 import { settle } from '../device/settle.ts'
-import { stateOf, writeEntry } from './bat-entry.ts'
+import { reservedBitsOf, stateOf, writeEntry } from './bat-entry.ts'
 import {
   BAT_ENTRY_SIZE,
   BITMAP_BLOCK_SIZE,
@@ -345,7 +345,7 @@ export class PayloadWriter {
   async *#piecesToChange(range: Range, to: typeof ZERO | typeof UNMAPPED): AsyncIterable<Piece> {
     const { blockSize } = this.#geometry
     const [first, end] = [Math.floor(range.offset / blockSize), Math.ceil(endOf(range) / blockSize)]
-    const kindOf = (low: number) => (this.#isAs(stateOf(low), to) ? 0 : 1)
+    const kindOf = (low: number) => (reservedBitsOf(low) === 0 && this.#isAs(stateOf(low), to) ? 0 : 1)
     // Before the BAT is read: they may get their entries meanwhile.
     const newBlocks = [...this.#blocks.newBlocks.keys()]
     for await (const { kind, block, count } of this.#blocks.bat.runs(kindOf, first, end)) {

@@ -250,7 +250,8 @@ export class WriteSession {
     const logGuid = crypto.randomUUID()
     const log = new LogWriter(this.file, logOf(this.structures.headers.current.header), logGuid)
     await log.append([], offsets)
-    await this.#updateBothHeaders({ logGuid })
+    // Another version does no harm in a file whose log is clean.
+    await this.#updateBothHeaders({ logGuid, logVersion: 0 })
     return log
   }
 

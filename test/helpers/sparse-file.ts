@@ -1,5 +1,6 @@
 /** A file in memory of which zeros take no room, and of which copies cost little: they share what they have in common. */
 import { BlockDevice, type ResizableDevice } from '../../lib/device/block-device.ts'
+import { endOf, intersect, normalizeRanges, type Range } from '../../lib/device/ranges.ts'
 
 const PAGE_SIZE = 4096
 const ZEROS = Buffer.alloc(PAGE_SIZE)
@@ -44,12 +45,22 @@ export class SparseFile extends BlockDevice implements ResizableDevice {
     this.size = Math.max(this.size, offset + source.length)
   }
 
+  /** What `zero` does, at once. */
+  clear(offset: number, length: number): void {
+    const [first, end] = [Math.ceil(offset / PAGE_SIZE), Math.floor((offset + length) / PAGE_SIZE)]
+    if (end <= first) {
+      this.put(offset, Buffer.alloc(length))
+      return
+    }
+    this.put(offset, Buffer.alloc(first * PAGE_SIZE - offset))
+    this.put(end * PAGE_SIZE, Buffer.alloc(offset + length - end * PAGE_SIZE))
+    for (const page of this.#pagesIn(first, end)) this.#pages.delete(page)
+  }
+
   /** What `resize` does, at once. */
   cut(size: number): void {
     if (size < this.size) {
-      const last = Math.floor(size / PAGE_SIZE)
-      for (const page of this.#pages.keys()) if (page > last) this.#pages.delete(page)
-      this.put(size, Buffer.alloc(Math.min(this.size, (last + 1) * PAGE_SIZE) - size))
+      this.clear(size, this.size - size)
     }
     this.size = size
   }
@@ -70,6 +81,22 @@ export class SparseFile extends BlockDevice implements ResizableDevice {
     for (const { page, at, done, length } of partsOf(offset, target.length)) {
       this.#pages.get(page)?.copy(target, done, at, at + length)
     }
+  }
+
+  protected override async zeroBytes(offset: number, length: number): Promise<void> {
+    this.clear(offset, length)
+  }
+
+  protected override async *dataRangesWithin(within: Range): AsyncIterable<Range> {
+    const pages = this.#pagesIn(Math.floor(within.offset / PAGE_SIZE), Math.ceil(endOf(within) / PAGE_SIZE))
+    const ranges = pages.map(page => intersect({ offset: page * PAGE_SIZE, length: PAGE_SIZE }, within)!)
+    yield* normalizeRanges(ranges)
+  }
+
+  /** Those that are not zeros of pages `first` to `end - 1`. */
+  #pagesIn(first: number, end: number): number[] {
+    if (end - first > this.#pages.size) return [...this.#pages.keys()].filter(page => page >= first && page < end)
+    return Array.from({ length: end - first }, (_, n) => first + n).filter(page => this.#pages.has(page))
   }
 
   protected override async writeBytes(offset: number, source: Buffer): Promise<void> {

@@ -103,6 +103,39 @@ describe('126 sectors', () => {
   })
 })
 
+test('what was read before a commit ended is not taken for what the file has after it', async () => {
+  let answer = () => {}
+  class LateAnswers extends MemoryDevice {
+    override async readBytes(offset: number, target: Buffer): Promise<void> {
+      await super.readBytes(offset, target)
+      await new Promise<void>(resolve => {
+        answer = resolve
+      })
+    }
+  }
+  const file = new LateAnswers(MiB)
+  const pages = new MetadataPages(file, refuse)
+  const first = pages.change([{ position: 0, bytes: Buffer.from('a') }])
+  await new Promise(resolve => setImmediate(resolve))
+  answer()
+  await first
+  const taken = pages.takeChanged()
+  // It has read the one sector, and waits for the other while the commit ends.
+  const second = pages.change([
+    { position: 1, bytes: Buffer.from('b') },
+    { position: MiB / 2, bytes: Buffer.from('c') },
+  ])
+  await new Promise(resolve => setImmediate(resolve))
+  for (const { position, bytes } of taken) await file.write(position, bytes)
+  pages.committed()
+  for (let n = 0; n < 4; n++) {
+    answer()
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  await second
+  expect(pages.takeChanged()[0]!.bytes.toString('latin1', 0, 2)).toBe('ab')
+})
+
 test('whoever reads and changes while commits go on sees what was changed last', async () => {
   await fc.assert(
     fc.asyncProperty(fc.string(), async seed => {

@@ -387,6 +387,35 @@ describe('requests at the same time', () => {
     }
   })
 
+  test('a read that takes long does not find another block in the place', async () => {
+    let answer = () => {}
+    class SlowReads extends SparseFile {
+      override async readBytes(offset: number, target: Buffer): Promise<void> {
+        if (offset >= 4 * MiB) {
+          await new Promise<void>(resolve => {
+            answer = resolve
+          })
+        }
+        await super.readBytes(offset, target)
+      }
+    }
+    const { file } = await makeChain([{ ...SHAPE, blocks: new Map([whole(0)]) }])
+    const slow = new SlowReads()
+    slow.put(0, file.toBuffer())
+    const disk = await VhdxDevice.openForWriting(slow)
+    const bytes = Buffer.alloc(512)
+    const reading = disk.read(0, bytes)
+    const writing = (async () => {
+      await disk.zero(0, MiB)
+      await disk.flush()
+      await disk.write(2 * MiB, Buffer.alloc(MiB, 0xff))
+    })()
+    for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+    answer()
+    await Promise.all([reading, writing])
+    expect(bytes.equals(pattern(512))).toBe(true)
+  })
+
   test('more blocks than are kept without an entry, and more pieces', async () => {
     const shape = { virtualSize: 200 * MiB, blockSize: MiB, logicalSectorSize: 512 }
     const image = await Opened.of(shape, [])

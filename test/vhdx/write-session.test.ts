@@ -147,6 +147,15 @@ describe('the life of an image that is written', () => {
     expect((await readSoundStructures(medium)).headers.current.header.dataWriteGuid).toBe(dataWriteGuid)
   })
 
+  test('a log of another version is one of version 0 when it is written', async () => {
+    const medium = await mediumOf([], image => image.editHeaders({ logVersion: 7 }))
+    const disk = await VhdxDevice.openForWriting(medium)
+    await disk.write(0, pattern(MiB))
+    await disk.flush()
+    expect((await VhdxDevice.open(leftBy(medium))).log).toBe('replayed')
+    await disk.close()
+  })
+
   test('each time has another log id, and leaves entries of the one before where they are', async () => {
     const medium = await mediumOf()
     for (const block of [0, 1]) {

@@ -109,7 +109,7 @@ export class WriteTrial {
       if (random.onceIn(isBroken ? 1 : 4)) await this.#flush(disk)
       if (random.onceIn(isBroken ? 2 : 8) || step === steps - 1) disk = await this.#reopen(disk)
     }
-    await disk.close()
+    await this.#attempt(() => disk.close())
   }
 
   /** What keeps an image from being opened does not last. */

@@ -85,7 +85,7 @@ export const vhdx: Target = {
 }
 
 /** What children of it are based on. */
-const parentImage = TestImage.make({ ...SMALL, virtualDiskId: ITEM }, [0, 1, 5]).then(image => {
+export const parentImage = TestImage.make({ ...SMALL, virtualDiskId: ITEM }, [0, 1, 5]).then(image => {
   image.editHeaders({ dataWriteGuid: PARENT_ID })
   return image.content
 })
