@@ -3,7 +3,7 @@
  * a block becomes undefined, and not absent: in a child an absent one would show what the parent has there.
  */
 import { MiB } from '../binary/size.ts'
-import { endOf } from '../device/ranges.ts'
+import { endOf, type Range } from '../device/ranges.ts'
 import type { BatPage } from './bat.ts'
 import { areaAt } from './bat-check.ts'
 import { highAt, isEmptyPage, lowAt, mebibyteOf, reservedBitsOf, stateOf, writeEntry } from './bat-entry.ts'
@@ -254,6 +254,13 @@ export class BatRepair {
   #isBehind(entry: number): boolean {
     const { blockCount, chunkRatio } = this.#image.geometry
     return entry > payloadEntryIndex(blockCount - 1, chunkRatio) && !isBitmapEntry(entry, chunkRatio)
+  }
+
+  /** What of the disk is read from where another block is too: of each such pair, one reads what is not its own. */
+  get doubtful(): Range[] {
+    const { chunkRatio } = this.#image.geometry
+    const entries = [...this.#shared.keys()].filter(index => !isBitmapEntry(index, chunkRatio))
+    return entries.map(index => this.#rangeOf(blockOfEntry(index, chunkRatio)))
   }
 
   /** Gives blocks that share their place with others one of their own. Where their bytes come from. */

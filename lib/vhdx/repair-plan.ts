@@ -163,6 +163,12 @@ class Planner {
     repaired.copies = repair.copies()
     repaired.bat = { ...place, mend: page => repair.mend(page) }
     this.#tell(repair)
+    const { doubtful } = repair
+    if (doubtful.length > 0) {
+      const [first] = doubtful
+      const message = `${doubtful.length} blocks, the first at byte ${first!.offset} of the disk, were in the same place as others: of each pair one reads what is not its own, and which one is not known`
+      this.#findings.push({ code: 'BLOCKS_SHARED', message, details: { ranges: doubtful } })
+    }
     return repair
   }
 

@@ -329,6 +329,7 @@ describe('the BAT', () => {
       { offset: 101 * MiB, reason: 'BAT_OVERLAP' },
     ])
     expect([content.length, await codesOf(content)]).toEqual([105 * MiB, []])
+    expect(plan.findings).toMatchObject([{ code: 'BLOCKS_SHARED', details: { ranges: { length: 100 } } }])
     const opened = await VhdxDevice.open(new MemoryDevice(content))
     for (const block of [0, 1, 100]) {
       const bytes = Buffer.alloc(MiB)
