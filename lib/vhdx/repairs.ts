@@ -90,9 +90,7 @@ export const REPAIRS: Readonly<Record<RuleCode, Repair>> = {
   BAT_STATE: dropped(BLOCK_LOST),
   BAT_RESERVED_BITS: dropped(BLOCK_LOST),
   BAT_PARTIAL: dropped(BLOCK_LOST),
-  BAT_PARTIAL_NO_BITMAP: dropped(
-    'the blocks of the chunk that need the bitmap are lost, and UNDEFINED from then on',
-  ),
+  BAT_PARTIAL_NO_BITMAP: dropped('the blocks of the chunk that need the bitmap are lost, and UNDEFINED from then on'),
   BAT_BITMAP_STATE: dropped('the bitmap is taken out, and the blocks that need it are lost'),
   BAT_BITMAP_PRESENT: mended('the entry is cleared'),
   BAT_OVERLAP: mended('each block gets a place of its own with what is there: which of them it belongs to is not sure'),
