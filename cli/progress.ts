@@ -15,6 +15,9 @@ const JSON_INTERVAL = 1_000
 const BAR_INTERVAL = 200
 const LOG_INTERVAL = 30_000
 
+/** Seconds before which a rate says nothing. */
+const RATE_AFTER = 0.5
+
 /** Columns that the words beside the bar take at most. */
 const BESIDE_BAR = 66
 
@@ -72,7 +75,7 @@ export class Progress {
     this.#printedAt = Date.now()
     const { phase, done, total } = this.#last!
     const seconds = (Date.now() - this.#startedAt) / 1000
-    const rate = seconds > 0 ? done / seconds : 0
+    const rate = seconds >= RATE_AFTER ? done / seconds : 0
     const eta = rate > 0 && total > done ? Math.ceil((total - done) / rate) : undefined
     if (this.#output.json) {
       const [bytesPerSecond, etaSeconds] = [Math.round(rate), eta ?? null]

@@ -85,18 +85,22 @@ function changeOf(args: ChangeArguments): IdentityChange | 'all' | undefined {
   if (args.new) return 'all'
   const { diskId, diskGuid, partitionGuids, signature } = args
   const change: IdentityChange = {
-    ...(diskId === undefined ? {} : { virtualDiskId: parseId(diskId) }),
-    ...(diskGuid === undefined ? {} : { diskGuid: parseId(diskGuid) }),
-    ...(signature === undefined ? {} : { signature: parseId(signature.replace(/^0x/i, '')) }),
+    ...(diskId === undefined ? {} : { virtualDiskId: parseId(diskId, GUID) }),
+    ...(diskGuid === undefined ? {} : { diskGuid: parseId(diskGuid, GUID) }),
+    ...(signature === undefined
+      ? {}
+      : { signature: parseId(signature.replace(/^0x/i, ''), 'a disk signature, which has 8 hex digits') }),
     ...(partitionGuids ? { partitionGuids: 'new' } : {}),
   }
   return Object.keys(change).length > 0 ? change : undefined
 }
 
+const GUID = 'a GUID such as 788015f0-5e93-4bd2-a5de-b0cd8459db11'
+
 /** Ids are written with and without braces, in either case. */
-function parseId(text: string): string {
+function parseId(text: string, kind: string): string {
   const id = /^\{?([0-9a-f-]+|new)\}?$/.exec(text.trim().toLowerCase())?.[1]
-  if (id === undefined) throw new OptionError('BAD_ID', `'${text}' is no id. Give one, or the word new`)
+  if (id === undefined) throw new OptionError('BAD_ID', `'${text}' is not ${kind}. Give one, or the word new`)
   return id
 }
 

@@ -88,23 +88,26 @@ async function mergeInPlace(args: MergeArguments): Promise<ExitCode> {
   const { findings, ...figures } = report
   for (const finding of findings) output.warn(finding)
   await output.result({ type: 'summary', ...figures, warnings: findings }, () => text(report))
-  return ExitCode.done
+  return args.delete && !dryRun && !report.deleted ? ExitCode.problems : ExitCode.done
 }
 
 function text(report: MergeReport): string {
-  const { path, into, merged, resumed, sizeBefore, sizeAfter, dataBytes, zeroBytes, deleted, dryRun, seconds } = report
+  const { path, into, merged, children, resumed, deleted, dryRun } = report
+  const { sizeBefore, sizeAfter, dataBytes, zeroBytes, seconds } = report
   const [becomes, are] = dryRun ? ['would become', 'would be'] : ['is now', 'were']
   const zeros = zeroBytes > 0 ? `, and ${formatSize(zeroBytes)} of zeros` : ''
   const took = dryRun ? '' : ` in ${duration(seconds)}, ${formatSize(dataBytes / Math.max(seconds, 0.001))}/s`
-  const names = merged.join(', ')
+  const isKept = !deleted && !dryRun
+  const unneeded = children.length === 0 ? merged : merged.slice(1)
   return [
     `${into} ${becomes} the disk of ${path}: ${formatSize(dataBytes)} copied${zeros}${took}`,
     ...(resumed ? ['a merge that was begun before was finished'] : []),
     ...(sizeBefore === sizeAfter
       ? []
       : [`its size ${becomes} ${formatSize(sizeAfter)}, and was ${formatSize(sizeBefore)}`]),
-    ...(deleted ? [`${are} deleted: ${names}`] : []),
-    ...(deleted || dryRun ? [] : [`not needed any more: ${names}`]),
+    ...(deleted ? [`${are} deleted: ${merged.join(', ')}`] : []),
+    ...(isKept && unneeded.length > 0 ? [`not needed any more: ${unneeded.join(', ')}`] : []),
+    ...(isKept && children.length > 0 ? [`still needed: ${path}, the parent of ${children.join(', ')}`] : []),
   ].join('\n')
 }
 
@@ -114,14 +117,15 @@ async function mergeToNew(args: MergeArguments & { readonly to: string }): Promi
   const { image, to, search, force } = args
   const tool = { name: 'vhdx', version: packageVersion() }
   const options = { source: image, target: to, to: 'vhdx', ...(search && { search }), force, tool } as const
-  const { chain, dataBytes, expectedSize } = await planConversion(options)
+  const { chain, dataBytes, expectedSize, findings: expected } = await planConversion(options)
   if (chain.length < 2) {
     throw new OptionError('NOT_A_CHILD', `${image} is no differencing image: vhdx convert makes another one of it`)
   }
   const facts = { type: 'summary', path: image, into: to, merged: chain, dataBytes }
   if (args.dryRun) {
+    for (const finding of expected) output.warn(finding)
     await output.result(
-      { ...facts, expectedSize, dryRun: true },
+      { ...facts, expectedSize, dryRun: true, warnings: expected },
       () => `${to} would hold the disk of ${image} in at most ${formatSize(expectedSize)}`,
     )
     return ExitCode.done

@@ -12,6 +12,7 @@ import { mountedReadWrite } from '../platform/mounts.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
 import { asUniqueId, asVirtualDiskId, identityOf } from './disk-identity.ts'
 import { keptMetadata } from './kept-metadata.ts'
+import { refuseSources, refuseTarget } from './output-file.ts'
 import { physicalSectorSizeOf, readSectorSize } from './sector-size.ts'
 import { nameFindings, targetFormat } from './target-format.ts'
 import { rawTarget, type TargetImage, vhdTarget, vhdxTarget } from './target-image.ts'
@@ -134,8 +135,13 @@ export async function openSource(options: ConvertOptions): Promise<ConvertSource
   return { ...opened, parents }
 }
 
-/** Decides what the image will be. Throws OptionError for what cannot be written, UnsupportedError (VHD_SECTOR_SIZE). */
+/**
+ * Decides what the image will be. Throws OptionError for what cannot be written, OptionError (SAME_FILE), RefusedError
+ * (TARGET_EXISTS, TARGET_NOT_A_FILE), UnsupportedError (VHD_SECTOR_SIZE).
+ */
 export async function prepareConversion(source: ConvertSource, options: ConvertOptions): Promise<PreparedConversion> {
+  await refuseSources(options.target, [source.file.path, ...source.chain.slice(1).map(({ path }) => path)])
+  await refuseTarget(options.target, options.force ?? false)
   const format = targetFormat(options.target, options.to)
   const shape = await readShape(source)
   const kept = await keptMetadata(source, source.parents, format)

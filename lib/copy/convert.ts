@@ -16,7 +16,7 @@ import {
 } from './convert-plan.ts'
 import { copyWindows } from './copy-windows.ts'
 import { DenseWriter } from './dense-writer.ts'
-import { OutputFile, refuseSources, refuseTarget } from './output-file.ts'
+import { OutputFile } from './output-file.ts'
 import { RescuingReader } from './rescuing-reader.ts'
 import { SharedContent } from './shared-content.ts'
 
@@ -46,8 +46,6 @@ export async function convertDisk(options: ConvertOptions): Promise<ConvertSumma
   const started = Date.now()
   const { target: path, force = false, onFinding } = options
   await using source = await openSource(options)
-  await refuseSources(path, [source.file.path, ...source.chain.slice(1).map(image => image.path)])
-  await refuseTarget(path, force)
   const prepared = await prepareConversion(source, options)
   if (!force) refuseHazards(prepared.hazards)
   const { target } = prepared

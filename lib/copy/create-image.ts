@@ -6,6 +6,7 @@ import { readParentImage } from '../vhdx/parent-image.ts'
 import { openNewParent } from './new-parent.ts'
 import { OutputFile, refuseSources } from './output-file.ts'
 import { pathsToParent } from './parent-paths.ts'
+import { nameFindings } from './target-format.ts'
 
 interface CreateControl {
   /** Replaces what is there. */
@@ -72,5 +73,5 @@ async function writeImage(path: string, options: VhdxOptions, control: CreateCon
   })
   const fileSize = output.device.size
   await output.complete()
-  return { ...plan, path, fileSize }
+  return { ...plan, path, fileSize, findings: [...plan.findings, ...nameFindings(path, 'vhdx')] }
 }

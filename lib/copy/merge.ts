@@ -10,11 +10,11 @@ import { settle } from '../device/settle.ts'
 import { withStorageErrors } from '../device/storage-error.ts'
 import { subtractStream } from '../device/subtract-stream.ts'
 import { unionRanges } from '../device/union-ranges.ts'
-import { FormatError, OptionError, StorageError, UnsupportedError } from '../errors.ts'
+import { DiskImageError, FormatError, OptionError, StorageError, UnsupportedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import type { ChainImage } from '../image/chain-image.ts'
 import { readChain } from '../image/open-chain.ts'
-import { refuseChildren } from '../image/open-children.ts'
+import { findChildren, refuseChildren } from '../image/open-children.ts'
 import { type OpenedDisk, openDisk } from '../image/open-disk.ts'
 import type { ParentOptions } from '../image/parent-search.ts'
 import { freeSpace } from '../platform/free-space.ts'
@@ -54,6 +54,8 @@ export interface MergeReport {
   readonly dataBytes: number
   /** What the child had as zeros, over what the parent had. */
   readonly zeroBytes: number
+  /** Images beside the first that is merged which are its children: as long as they are, it has to stay. */
+  readonly children: readonly string[]
   /** Whether the merged images are deleted. */
   readonly deleted: boolean
   readonly dryRun: boolean
@@ -74,14 +76,23 @@ export async function mergeImage(path: string, options: MergeOptions = {}): Prom
   const { deleteMerged = false, dryRun = false } = options
   const chain = await chainToMerge(path, options)
   const findings = [...chain.findings, ...(options.force ? [] : await refuseOthers(chain, deleteMerged))]
+  const children = await childrenOf(chain.merged[0]!)
   await using opened = await openImages(chain, options)
   const { layers, target } = opened
   const plan = await planMerge(opened)
-  if (!dryRun) {
-    await refuseFullTarget(opened)
+  const room = await roomFor(opened)
+  let isDeleted = false
+  if (dryRun) {
+    if (room.needed > room.free) findings.push(noRoom(room))
+  } else {
+    if (room.needed > room.free) throw fullTarget(room)
     await merge(opened, plan.dataBytes, options)
     await opened.close()
-    if (deleteMerged) for (const image of chain.merged) await deleteFile(image.path)
+    if (deleteMerged) {
+      const kept = await deleteFiles(chain.merged)
+      findings.push(...kept)
+      isDeleted = kept.length === 0
+    }
   }
   return {
     path,
@@ -91,7 +102,8 @@ export async function mergeImage(path: string, options: MergeOptions = {}): Prom
     sizeBefore: target.size,
     sizeAfter: layers[0]!.size,
     ...plan,
-    deleted: deleteMerged && !dryRun,
+    children,
+    deleted: isDeleted,
     dryRun,
     seconds: (Date.now() - started) / 1000,
     findings,
@@ -153,6 +165,9 @@ async function refuseOthers({ merged, into }: MergeChain, deleteMerged: boolean)
   return findings
 }
 
+const childrenOf = async ({ path, id }: ChainImage) =>
+  (await findChildren({ path, id, identity: (await fileIdentity(path)) ?? '' })).paths
+
 /** The images of a merge, opened and locked. */
 interface OpenedImages extends AsyncDisposable {
   /** Those of `merged`, and their disks. */
@@ -210,21 +225,29 @@ async function planMerge({ layers }: OpenedImages): Promise<Pick<MergeReport, 'd
   return { dataBytes, zeroBytes }
 }
 
-/** Throws StorageError (NO_SPACE) when there will be no room for the blocks that the parent gets. */
-async function refuseFullTarget({ layers, target, parent }: OpenedImages): Promise<void> {
+/** Bytes that the file of the parent needs for the blocks that it gets, at most, and those that are free there. */
+interface Room {
+  readonly path: string
+  readonly needed: number
+  readonly free: number
+}
+
+async function roomFor({ layers, target, parent }: OpenedImages): Promise<Room> {
   const { geometry } = target
   const extent = { offset: 0, length: layers[0]!.size }
   const held = unionRanges(layers.map(layer => ({ extent, ranges: () => dataOf(layer) })))
   const { blocks } = await measure(subtractStream(held, blocksOf(target)), geometry.blockSize)
   const unused = Math.max(0, parent.size - imageSize(geometry, await target.allocatedBlocks()))
-  const [needed, free] = [blocks * geometry.blockSize - unused, await freeSpace(parent.path)]
-  if (needed <= free) return
-  throw new StorageError(
-    'NO_SPACE',
-    `${parent.path} grows by up to ${formatSize(needed)}, but only ${formatSize(free)} are free there. Nothing was written`,
-    { needed, free },
-  )
+  return { path: parent.path, needed: blocks * geometry.blockSize - unused, free: await freeSpace(parent.path) }
 }
+
+const fullText = ({ path, needed, free }: Room) =>
+  `${path} grows by up to ${formatSize(needed)}, but only ${formatSize(free)} are free there`
+
+const noRoom = (room: Room): Finding => ({ code: 'MAY_NOT_FIT', message: fullText(room), details: { ...room } })
+
+const fullTarget = (room: Room) =>
+  new StorageError('NO_SPACE', `${fullText(room)}. Nothing was written`, { needed: room.needed, free: room.free })
 
 async function* dataOf(layer: VhdxDevice): AsyncIterable<Range> {
   for await (const range of layer.heldRanges()) if (range.content === 'data') yield range
@@ -261,7 +284,17 @@ async function merge(
   })
 }
 
-async function deleteFile(path: string): Promise<void> {
-  await withStorageErrors({ verb: 'delete', path }, () => unlink(path))
-  await flushFolder(dirname(path))
+/** The merge is done by then: a file that cannot be deleted stays, and that is said. */
+async function deleteFiles(images: readonly ChainImage[]): Promise<readonly Finding[]> {
+  const kept: Finding[] = []
+  for (const { path } of images) {
+    try {
+      await withStorageErrors({ verb: 'delete', path }, () => unlink(path))
+      await flushFolder(dirname(path))
+    } catch (error) {
+      if (!(error instanceof DiskImageError)) throw error
+      kept.push({ code: 'NOT_DELETED', message: `the merge is done, but ${error.message}`, details: error.details })
+    }
+  }
+  return kept
 }

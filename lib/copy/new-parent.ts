@@ -1,5 +1,5 @@
 /** An image that is to be the parent of another: opened with its own parents, for reading. */
-import { FormatError, RefusedError, UnsupportedError } from '../errors.ts'
+import { OptionError, RefusedError, UnsupportedError } from '../errors.ts'
 import { type OpenedDisk, openDisk } from '../image/open-disk.ts'
 import type { ParentOptions } from '../image/parent-search.ts'
 import { VhdxDevice } from '../vhdx/vhdx-device.ts'
@@ -45,7 +45,7 @@ const dirtyParent = (path: string) =>
 
 /** The error for a child that would be its own parent, by way of `path`. */
 export const cycleError = (child: string, path: string) =>
-  new FormatError('CHAIN_CYCLE', `${path} cannot be the parent of ${child}, for it is that image or a child of it`, {
+  new OptionError('CHAIN_CYCLE', `${path} cannot be the parent of ${child}, for it is that image or a child of it`, {
     child,
     path,
   })

@@ -38,7 +38,7 @@ export class OutputFile implements AsyncDisposable {
     if ((await kindOf(partial)) !== undefined) {
       if (!overwrite) throw leftoverError(partial)
       await refuseTarget(partial, overwrite)
-      // Opening for writing takes the lock: a capture that still runs keeps its file.
+      // Opening for writing takes the lock: a program that still runs keeps its file.
       await (await FileDevice.open(partial, { mode: 'write' })).close()
       await unlink(partial)
     }
@@ -117,7 +117,7 @@ export async function refuseFullTarget(path: string, needed: number): Promise<vo
 function leftoverError(partial: string): RefusedError {
   return new RefusedError(
     'TARGET_EXISTS',
-    `${partial} exists: another capture is writing it, or one was stopped. If none runs, delete it or use --force`,
+    `${partial} exists: another program is writing it, or one was stopped. If none runs, delete it or use --force`,
     { path: partial },
   )
 }

@@ -5,7 +5,7 @@ import { fileIdentity } from '../device/file-identity.ts'
 import { intersect, type Range } from '../device/ranges.ts'
 import { subtractStream } from '../device/subtract-stream.ts'
 import { whileOpen } from '../device/while-open.ts'
-import { NotFoundError, OptionError, RefusedError } from '../errors.ts'
+import { FormatError, NotFoundError, OptionError, RefusedError } from '../errors.ts'
 import type { Finding } from '../finding.ts'
 import { demandVhdx } from '../image/container.ts'
 import { readChain } from '../image/open-chain.ts'
@@ -58,8 +58,8 @@ export interface RebaseReport {
  * are compared as far as the image takes anything from them. The image can be read at every moment, through one parent or
  * the other; interrupted, it has the old one.
  *
- * Throws what `openNewParent` and `DiskDiff` throw; OptionError (NOT_A_CHILD, UNLIKE_PARENT, PARENT_NAME), UnsupportedError
- * (NOT_VHDX), FormatError (CHAIN_CYCLE), NotFoundError (PARENT_NOT_FOUND), RefusedError (PARENT_DIFFERS, HAS_CHILDREN).
+ * Throws what `openNewParent` and `DiskDiff` throw; OptionError (NOT_A_CHILD, UNLIKE_PARENT, PARENT_NAME, CHAIN_CYCLE),
+ * UnsupportedError (NOT_VHDX), NotFoundError (PARENT_NOT_FOUND), FormatError (PARENT_CHANGED), RefusedError (PARENT_DIFFERS, HAS_CHILDREN).
  */
 export async function rebaseImage(path: string, parent: string, options: RebaseOptions = {}): Promise<RebaseReport> {
   const { unsafe = false, dryRun = false } = options
@@ -161,9 +161,15 @@ async function link(
   return findings
 }
 
+const UNSEEN = 'vhdx relink --unsafe takes the new parent unseen'
+
 function orphaned(error: unknown): never {
+  if (error instanceof FormatError && error.code === 'PARENT_CHANGED') {
+    const message = `${error.message}. The new parent has to be compared with it; ${UNSEEN}`
+    throw new FormatError(error.code, message, error.details, { cause: error })
+  }
   if (!(error instanceof NotFoundError) || error.code !== 'PARENT_NOT_FOUND') throw error
-  const message = `the parent that the image has now is needed, to compare it with the new one: ${error.message.replace(/\. Say where.*$/, '')}. Say in which folder it is (--search); --unsafe takes the new parent unseen`
+  const message = `the parent that the image has now is needed, to compare it with the new one: ${error.message.replace(/\. Say where.*$/, '')}. Say in which folder it is (--search); ${UNSEEN}`
   throw new NotFoundError(error.code, message, error.details, { cause: error })
 }
 

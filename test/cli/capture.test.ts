@@ -65,7 +65,7 @@ describeWith(diskTools, 'capture', () => {
     await writeFile(`${image}.partial`, 'half')
     const ended = await vhdx(['capture', disk, image])
     expect(ended).toMatchObject({ exitCode: 1 })
-    expect(ended.stderr).toContain('another capture is writing it, or one was stopped')
+    expect(ended.stderr).toContain('another program is writing it, or one was stopped')
     expect(await vhdx(['capture', disk, image, '--force'])).toMatchObject({ exitCode: 0 })
   })
 

@@ -60,6 +60,8 @@ describe('create', () => {
     expect((await vhdx(['create', folder.path('x'), '--parent', child])).stderr).toContain(
       'expected 20971520, as in its',
     )
+    const { warnings } = await vhdxJson('create', folder.path('y.vhd'), '--parent', parent)
+    expect(warnings).toMatchObject([{ code: 'NAME_OF_OTHER_FORMAT' }])
     const nothing = await vhdx(['create', folder.path('y')])
     expect([nothing.exitCode, nothing.stderr]).toEqual([2, expect.stringContaining('--size')])
   })

@@ -44,10 +44,21 @@ test('merge: into the parent, tried first and then done again', async () => {
     sizeAfter: 9 * MiB,
     dataBytes: MiB + 1024,
     zeroBytes: 0,
+    children: [],
     deleted: true,
     warnings: [],
   })
   expect(await readdir(folder.folder)).toEqual(['base.vhdx'])
+})
+
+test('merge: an image that has children is not said to be of no use', async () => {
+  await using folder = await scratch()
+  const [, child] = await makePair(folder)
+  const grandchild = folder.path('grandchild.avhdx')
+  await vhdxJson('create', grandchild, '--parent', child)
+  const { stdout } = await vhdx(['merge', child])
+  expect(stdout.split('\n').slice(2)).toEqual([`still needed: ${child}, the parent of ${grandchild}`, ''])
+  expect((await vhdx(['chain', grandchild])).exitCode).toBe(0)
 })
 
 test('merge --to: a new image, and nothing else changes', async () => {
@@ -66,7 +77,10 @@ test('merge --to: a new image, and nothing else changes', async () => {
     dryRun: false,
   })
   expect((await vhdx(['diff', target, child])).stdout).toContain('hold the same disk')
-  expect((await vhdx(['merge', child, '--to', target])).stderr).toContain('[TARGET_EXISTS]')
+  for (const dryRun of [[], ['--dry-run']]) {
+    expect((await vhdx(['merge', child, '--to', target, ...dryRun])).stderr).toContain('[TARGET_EXISTS]')
+    expect((await vhdx(['merge', child, '--to', base, '--force', ...dryRun])).stderr).toContain('[SAME_FILE]')
+  }
   expect([await hashFile(base), await hashFile(child)]).toEqual(before)
 })
 

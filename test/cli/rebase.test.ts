@@ -40,6 +40,13 @@ test('relink: the parent was moved', async () => {
   expect((await vhdx(['info', child])).exitCode).toBe(0)
 })
 
+test('what cannot be a parent is wrong usage', async () => {
+  await using folder = await scratch()
+  const { child } = await makeImages(folder)
+  const refused = await vhdx(['relink', child, '--parent', child])
+  expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('[CHAIN_CYCLE]') })
+})
+
 test('relink refuses another parent that differs; rebase copies what does', async () => {
   await using folder = await scratch()
   const { other, child } = await makeImages(folder)

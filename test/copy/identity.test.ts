@@ -221,4 +221,8 @@ test('the command shows and changes', async () => {
   const report = await vhdxJson('identity', path, '--disk-guid', `{${GUID.toUpperCase()}}`)
   expect(report).toMatchObject({ changed: [{ what: 'diskGuid', before: DISK_GUID, after: GUID }] })
   expect((await vhdx(['identity', path, '--new', '--disk-id', 'new'])).exitCode).toBe(2)
+  expect(await vhdx(['identity', path, '--signature', 'zz'])).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining("'zz' is not a disk signature, which has 8 hex digits"),
+  })
 })

@@ -182,6 +182,8 @@ describe('merging', () => {
         await createChild(child, parent)
         await write(child, [3 * MiB, pattern(2 * MiB)])
         const before = [await hashFile(parent), await hashFile(child)]
+        const { findings } = await mergeImage(child, { dryRun: true })
+        expect(findings).toMatchObject([{ code: 'MAY_NOT_FIT', details: { path: parent, needed: 2 * MiB } }])
         await expect(mergeImage(child)).rejects.toMatchObject({
           code: 'NO_SPACE',
           message: expect.stringMatching(/grows by up to 2 MiB, but only 1 MiB.*Nothing was written/),
@@ -191,6 +193,22 @@ describe('merging', () => {
       } finally {
         await run('umount', [small])
       }
+    }),
+  )
+
+  testWith(['root'], 'what cannot be deleted stays, and the merge is done', () =>
+    inScratch(async folder => {
+      const [, monday, tuesday] = await makeWeek(folder)
+      const expected = await contentOf(tuesday)
+      await run('mount', ['--bind', tuesday, tuesday])
+      try {
+        const report = await mergeImage(tuesday, { deleteMerged: true })
+        expect(report).toMatchObject({ deleted: false, findings: [{ code: 'NOT_DELETED' }] })
+        expect(report.findings[0]!.message).toMatch(/^the merge is done, but .*tuesday\.avhdx/)
+      } finally {
+        await run('umount', [tuesday])
+      }
+      expect((await contentOf(monday)).equals(expected)).toBe(true)
     }),
   )
 })
@@ -220,7 +238,7 @@ describe('refused', () => {
       const [, monday, tuesday] = await makeWeek(folder)
       await createChild(folder.path('wednesday.avhdx'), tuesday)
       expect(await codeOf(mergeImage(tuesday, { deleteMerged: true }))).toBe('HAS_CHILDREN')
-      expect(await codeOf(mergeImage(tuesday))).toBe('done')
+      expect(await mergeImage(tuesday)).toMatchObject({ children: [folder.path('wednesday.avhdx')] })
       expect((await readChain(folder.path('wednesday.avhdx'))).problem).toBeUndefined()
       expect((await contentOf(folder.path('wednesday.avhdx'))).equals(await contentOf(monday))).toBe(true)
     }))

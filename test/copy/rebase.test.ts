@@ -157,10 +157,16 @@ describe('relinking', () => {
       const { child, next, old } = await makeImages(folder)
       await createChild(folder.path('grandchild.avhdx'), child)
       await write(next, 3 * MiB, pattern(1))
+      await rename(old, folder.path('kept'))
+      await copyFile(next, old)
+      await expect(rebaseImage(child, next)).rejects.toMatchObject({
+        code: 'PARENT_CHANGED',
+        message: expect.stringMatching(/made anew since.*vhdx relink --unsafe takes/s),
+      })
       await rm(old)
       await expect(rebaseImage(child, next)).rejects.toMatchObject({
         code: 'PARENT_NOT_FOUND',
-        message: expect.stringMatching(/^the parent that the image has now is needed.*--unsafe takes/s),
+        message: expect.stringMatching(/^the parent that the image has now is needed.*vhdx relink --unsafe takes/s),
       })
       await expect(rebaseImage(child, next, { unsafe: true })).rejects.toMatchObject({ code: 'HAS_CHILDREN' })
       const before = await identityOf(child)
